@@ -1,0 +1,66 @@
+"""Parse, dispatch to a command, and turn every failure into one line and an exit code."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn, TypeAlias
+
+import tyro
+
+import diorama
+from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
+from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError
+
+Command: TypeAlias = (
+    Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)
+DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"]):
+        sys.stdout.write(f"diorama {diorama.__version__}\n")
+        sys.exit(0)
+    try:
+        command: StereoCommand | Reproduce | Doctor = tyro.cli(
+            Command,
+            prog="diorama",
+            description=DESCRIPTION,
+            args=given or ["--help"],
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except DioramaError as error:  # options check themselves as they are made
+        sys.exit(_fail(error, Common(json="--json" in given)))
+    sys.exit(_guarded(command))
+
+
+def _guarded(command: StereoCommand | Reproduce | Doctor) -> int:
+    common = command.common
+    logging.basicConfig(level=logging.DEBUG if common.verbose else logging.WARNING)
+    for noisy in ("numba", "PIL", "libav", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        return command.run()
+    except DioramaError as error:
+        return _fail(error, common)
+    except KeyboardInterrupt:
+        return _fail(InterruptedRunError("stopped"), common)
+    except MemoryError as error:
+        return _fail(OutOfMemoryError("not enough memory", str(error), "try --scale 0.5, or close programs"), common)
+
+
+def _fail(error: DioramaError, common: Common) -> int:
+    if common.verbose:
+        traceback.print_exception(error)
+    if common.json:
+        fields = {"error": error.what, "where": error.where, "fix": error.fix, "exit_code": error.exit_code}
+        sys.stderr.write(json.dumps(fields) + "\n")
+    else:
+        sys.stderr.write(f"error: {error}".replace("\n", " ") + "\n")
+    return error.exit_code

@@ -1,0 +1,1 @@
+"""Values only: frames and clocks, layers, cameras; nothing here knows a file format."""

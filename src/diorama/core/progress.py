@@ -1,0 +1,36 @@
+"""Progress is injected: a library function reports, whoever called it decides what to show."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Receives how far a run is."""
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """A stage of `total` steps (None: unknown) starts."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """`steps` more are done."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something the user should know, but which is no error."""
+        ...
+
+
+class Silent:
+    """Shows nothing; keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Ignored."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignored."""
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)

@@ -1,0 +1,1 @@
+"""Bytes to values and back: containers, codecs, stereo packing, boxes, scenes on disk."""

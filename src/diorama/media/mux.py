@@ -1,0 +1,232 @@
+"""Encoded pieces plus everything the source carried besides video, into one container, without re-encoding.
+
+Timestamps are the pipeline's own: a piece's container may round them (Matroska: milliseconds), so every packet gets
+back the exact pts of its frame by rank, and decoding times that are monotonic across pieces.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.stream
+import numpy as np
+
+from diorama.errors import MediaError
+from diorama.media.probe import open_container
+from diorama.media.write import write_error
+
+PASSED_TYPES = ("audio", "subtitle")
+_MUXER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A closed, encoded run of frames.
+
+    Attributes:
+        path: a file with one video stream.
+        pts: presentation time of each frame in display order, in the assembly's time base.
+    """
+
+    path: Path
+    pts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What goes into the finished file.
+
+    Attributes:
+        pieces: encoded video, in order.
+        time_base: seconds per tick of the pieces' pts.
+        source: where audio, subtitles and chapters come from; None for none.
+        streams: indexes in `source` to keep (None: all audio and subtitles).
+        shift: seconds added to every timestamp.
+        span: start and end in source seconds outside which source packets are dropped (None: open).
+        metadata: container tags.
+        video_metadata: tags of the video stream.
+    """
+
+    pieces: tuple[Piece, ...]
+    time_base: Fraction
+    source: Path | None = None
+    streams: tuple[int, ...] | None = None
+    shift: Fraction = Fraction(0)
+    span: tuple[Fraction | None, Fraction | None] = (None, None)
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+
+
+def assemble(assembly: Assembly, target: Path) -> tuple[str, ...]:
+    """Write `target`; returns notes on streams that its container cannot hold.
+
+    Raises:
+        LimitError: the disk is full.
+        MediaError: the container refused a stream.
+    """
+    notes: list[str] = []
+    try:
+        with av.open(str(target), "w", options=_muxer_options(target)) as out:
+            out.metadata.update(assembly.metadata)
+            feeds = [_video_feed(assembly, out)]
+            if assembly.source is not None:
+                feeds.append(_source_feed(assembly, out, notes))
+            for _, packet in heapq.merge(*_started(feeds, out), key=lambda item: item[0]):
+                out.mux(packet)
+    except (av.error.FFmpegError, OSError) as error:
+        raise write_error(error, target) from error
+    return tuple(notes)
+
+
+def _muxer_options(target: Path) -> dict[str, str]:
+    if target.suffix in (".mp4", ".m4v", ".mov"):
+        return {"movflags": "+faststart+use_metadata_tags"}
+    return {}
+
+
+Timed = tuple[float, av.Packet]
+
+
+def _started(feeds: Sequence[Iterator[Timed]], out: av.container.OutputContainer) -> list[Iterator[Timed]]:
+    """Run each feed up to its first packet, so that all streams exist before the header is written."""
+    started = []
+    for feed in feeds:
+        first = next(feed, None)
+        started.append(iter(()) if first is None else _chain(first, feed))
+    out.start_encoding()
+    return started
+
+
+def _chain(first: Timed, rest: Iterator[Timed]) -> Iterator[Timed]:
+    yield first
+    yield from rest
+
+
+def _video_feed(assembly: Assembly, out: av.container.OutputContainer) -> Iterator[Timed]:
+    stream: Any = None
+    all_pts = np.array([p for piece in assembly.pieces for p in piece.pts], np.int64)
+    offset = round(assembly.shift / assembly.time_base)
+    done = 0
+    depth = max((_reorder_depth(piece) for piece in assembly.pieces), default=0)
+    for piece in assembly.pieces:
+        with open_container(piece.path) as container:
+            encoded = container.streams.video[0]
+            if stream is None:
+                stream = out.add_stream_from_template(encoded)
+                stream.time_base = assembly.time_base
+                stream.metadata.update(assembly.video_metadata)
+            ranks = _display_ranks(piece)
+            packets = (p for p in container.demux(encoded) if p.size)
+            for i, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
+                packet.time_base = assembly.time_base
+                packet.pts = int(all_pts[done + rank]) + offset
+                packet.dts = _decode_time(all_pts, done + i, depth) + offset
+                packet.duration = _lasts(all_pts, done + rank)
+                packet.stream = stream
+                yield float(packet.dts * assembly.time_base), packet
+            done += len(piece.pts)
+
+
+def _display_ranks(piece: Piece) -> list[int]:
+    """For each packet in decoding order, its place in display order."""
+    with open_container(piece.path) as container:
+        stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.size]
+    if len(stamps) != len(piece.pts):
+        raise MediaError(f"a piece holds {len(stamps)} frames, expected {len(piece.pts)}", piece.path)
+    order = np.argsort(np.array([s or 0 for s in stamps], np.int64), kind="stable")
+    ranks = np.empty(len(stamps), np.int64)
+    ranks[order] = np.arange(len(stamps))
+    return [int(r) for r in ranks]
+
+
+def _reorder_depth(piece: Piece) -> int:
+    return max((i - rank for i, rank in enumerate(_display_ranks(piece))), default=0)
+
+
+def _decode_time(pts: np.ndarray, i: int, depth: int) -> int:
+    """Display times delayed by the reorder depth: monotonic, and never after the frame's own display time."""
+    if i >= depth:
+        return int(pts[i - depth])
+    return int(pts[0]) - (depth - i) * _lasts(pts, 0)
+
+
+def _lasts(pts: np.ndarray, i: int) -> int:
+    if len(pts) < 2:
+        return 1
+    return int(pts[i + 1] - pts[i]) if i + 1 < len(pts) else int(pts[i] - pts[i - 1])
+
+
+def _source_feed(assembly: Assembly, out: av.container.OutputContainer, notes: list[str]) -> Iterator[Timed]:
+    assert assembly.source is not None
+    with open_container(assembly.source) as container:
+        out.set_chapters(_moved_chapters(container.chapters(), assembly))
+        for key, value in container.metadata.items():
+            if key.lower() not in _MUXER_TAGS:
+                out.metadata.setdefault(key, value)
+        copies = {}
+        for stream in container.streams:
+            copy = _copied(stream, out, assembly, notes)
+            if copy is not None:
+                copies[stream.index] = copy
+        if copies:
+            yield from _packets(container, copies, assembly)
+
+
+def _copied(stream: av.stream.Stream, out: av.container.OutputContainer, assembly: Assembly, notes: list[str]) -> Any:
+    if stream.type not in PASSED_TYPES or (assembly.streams is not None and stream.index not in assembly.streams):
+        return None
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    if codec not in out.supported_codecs:
+        notes.append(
+            f"{stream.type} stream {stream.index} ({codec}) dropped: {out.format.name} cannot hold it; use .mkv"
+        )
+        return None
+    copy = out.add_stream_from_template(stream)
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return copy
+
+
+def _packets(container: av.container.InputContainer, copies: dict[int, Any], assembly: Assembly) -> Iterator[Timed]:
+    for packet in container.demux([container.streams[i] for i in copies]):
+        if packet.size == 0 or packet.pts is None:
+            continue
+        at = packet.pts * packet.time_base
+        if _outside(at, at + (packet.duration or 0) * packet.time_base, assembly.span):
+            continue
+        offset = round(assembly.shift / packet.time_base)
+        packet.pts += offset
+        packet.dts = packet.dts + offset if packet.dts is not None else packet.pts
+        packet.stream = copies[packet.stream.index]
+        yield float(packet.dts * packet.time_base), packet
+
+
+def _outside(first: Fraction, last: Fraction, span: tuple[Fraction | None, Fraction | None]) -> bool:
+    start, end = span
+    return (start is not None and last <= start) or (end is not None and first >= end)
+
+
+def _moved_chapters(chapters: Iterable[Any], assembly: Assembly) -> list[Any]:
+    """Chapters cut to the span and shifted with the video."""
+    start, end = assembly.span
+    moved = []
+    for chapter in chapters:
+        base = chapter["time_base"]
+        first, last = chapter["start"] * base, chapter["end"] * base
+        if _outside(first, last, assembly.span):
+            continue
+        first = first if start is None else max(first, start)
+        last = last if end is None else min(last, end)
+        moved.append(
+            {
+                **chapter,
+                "start": round((first + assembly.shift) / base),
+                "end": round((last + assembly.shift) / base),
+            }
+        )
+    return moved

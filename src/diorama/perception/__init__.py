@@ -1,0 +1,1 @@
+"""Questions about pictures (how near, what moves, who), each behind one protocol."""

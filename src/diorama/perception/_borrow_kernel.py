@@ -1,0 +1,118 @@
+"""Hole pixels looked up in another frame, where the surface in front of them has moved away."""
+
+import numpy as np
+from numba import njit
+
+from diorama.perception._fill_kernels import background_end, next_run
+
+PROBES = 3
+"""Known background pixels beside a hole whose colour must be found again in the other frame."""
+
+MISMATCH = 0.09
+"""Mean absolute difference of the probes, in parts of full scale, above which the flow is not believed."""
+
+MARGIN = 1.5
+"""How far into the background its flow is read, in pixels of the flow map, away from the flow of what is in front."""
+
+
+@njit(nogil=True, cache=True)
+def borrow_rows(filled, done, known, words, disparity, share, right_eye, image, far, flow, first, last):  # type: ignore[no-untyped-def]
+    """Fill what can be filled of rows ``first`` to ``last - 1`` from one other frame, and mark it in `done`.
+
+    Args:
+        filled, done: the view being filled and its mask, changed in place.
+        known, words: the mask before filling, and as 8-byte words.
+        disparity, share: of the current frame, and the part of it this eye was moved by.
+        image, far: the other frame's picture and disparity.
+        flow: "sh sw 2", from the current frame to the other, in pixels of the map.
+    """
+    width = known.shape[1]
+    sign = 1 if right_eye else -1
+    away = np.int64(np.ceil(MARGIN * width / flow.shape[1]))
+    motion = np.empty(2, np.float32)
+    for y in range(first, last):
+        x, end = next_run(known[y], words[y], 0)
+        while x < width:
+            edge, step = background_end(x, end, width, right_eye)
+            origin = source_of(disparity[y], edge, share, sign) if step != 0 else -1
+            if origin >= 0:
+                depth = disparity[y, origin]
+                slack = max(np.float32(1), np.float32(0.25) * np.float32(end - x) / share)
+                read_flow(flow, disparity[y], origin, step, away, depth, slack, y, motion, known.shape[0])
+                if probes_agree(filled[y], known[y], edge, step, image, origin, y, motion):
+                    shift = np.float32(sign) * share * depth
+                    for t in range(x, end):
+                        if not done[y, t]:
+                            u, v = np.float32(t) + shift + motion[0], np.float32(y) + motion[1]
+                            done[y, t] = take(image, far, u, v, depth, slack, filled[y, t])
+            x, end = next_run(known[y], words[y], end)
+
+
+@njit(nogil=True, cache=True)
+def source_of(disparity, target, share, sign):  # type: ignore[no-untyped-def]
+    """The column of the current frame that the warp put at `target`, to a pixel, or -1; found by fixed-point steps."""
+    x, off = target, 0
+    for _ in range(6):
+        x = min(max(x, 0), disparity.shape[0] - 1)
+        off = target - x - sign * np.int64(np.floor(np.float32(0.5) - disparity[x] * share))
+        if off == 0:
+            return x
+        x += off
+    return x - off if abs(off) <= 1 else -1
+
+
+@njit(nogil=True, cache=True)
+def read_flow(flow, disparity, origin, step, away, depth, slack, y, motion, height):  # type: ignore[no-untyped-def]
+    """The background's motion in full-size pixels, read as deep in the background as it reaches, up to `away`."""
+    width = disparity.shape[0]
+    x = origin
+    for i in range(1, away + 1):
+        probe = origin + step * i
+        if not 0 <= probe < width or abs(disparity[probe] - depth) > slack:
+            break
+        x = probe
+    rows, cols = flow.shape[0], flow.shape[1]
+    fx = min(max((x + 0.5) * cols / width - 0.5, 0.0), cols - 1.0)
+    fy = min(max((y + 0.5) * rows / height - 0.5, 0.0), rows - 1.0)
+    x0, y0 = min(int(fx), cols - 2), min(int(fy), rows - 2)
+    a, b = fx - x0, fy - y0
+    for c in range(2):
+        top = flow[y0, x0, c] * (1 - a) + flow[y0, x0 + 1, c] * a
+        bottom = flow[y0 + 1, x0, c] * (1 - a) + flow[y0 + 1, x0 + 1, c] * a
+        motion[c] = (top * (1 - b) + bottom * b) * (width / cols if c == 0 else height / rows)
+
+
+@njit(nogil=True, cache=True)
+def probes_agree(row, known, edge, step, image, origin, y, motion):  # type: ignore[no-untyped-def]
+    """Whether known background beside the hole looks the same where its flow leads in the other frame."""
+    total, count = 0.0, 0
+    for i in range(2, 2 + 3 * PROBES, 3):
+        t = edge + step * i
+        u, v = int(np.rint(origin + step * i + motion[0])), int(np.rint(y + motion[1]))
+        if 0 <= t < known.shape[0] and known[t] and 0 <= u < image.shape[1] and 0 <= v < image.shape[0]:
+            for c in range(3):
+                total += abs(np.float32(row[t, c]) - np.float32(image[v, u, c]))
+            count += 3
+    scale = 255.0 if row.itemsize == 1 else 65535.0
+    return count > 0 and total <= MISMATCH * scale * count
+
+
+@njit(nogil=True, cache=True)
+def take(image, far, u, v, depth, slack, pixel):  # type: ignore[no-untyped-def]
+    """Write the other frame's colour at ``(u, v)`` to `pixel` where all four neighbours lie on the background."""
+    rows, cols = far.shape
+    if not (0 <= u <= cols - 1 and 0 <= v <= rows - 1):
+        return False
+    x0, y0 = int(u), int(v)
+    x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
+    worst = max(abs(far[y0, x0] - depth), abs(far[y0, x1] - depth))
+    worst = max(worst, max(abs(far[y1, x0] - depth), abs(far[y1, x1] - depth)))
+    if worst > slack:
+        return False
+    a, b = u - np.float32(x0), v - np.float32(y0)
+    one = np.float32(1)
+    for c in range(3):
+        top = np.float32(image[y0, x0, c]) * (one - a) + np.float32(image[y0, x1, c]) * a
+        bottom = np.float32(image[y1, x0, c]) * (one - a) + np.float32(image[y1, x1, c]) * a
+        pixel[c] = top * (one - b) + bottom * b + np.float32(0.5)
+    return True

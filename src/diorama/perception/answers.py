@@ -1,0 +1,97 @@
+"""From what the user typed after ``--depth`` to the thing that answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from diorama import catalog
+from diorama.core.video import Video
+from diorama.errors import MediaError, ModelError
+from diorama.media.safe import local_path
+from diorama.perception.base import DepthEstimator, PeopleSegmenter
+from diorama.perception.depth_file import DepthKind, FileDepth
+from diorama.perception.depth_hub import HubDepth
+from diorama.perception.depth_maps import SUFFIXES
+from diorama.perception.hub import HUB_NAME
+
+EMBEDDED = "embedded"
+
+
+def ignore(message: str) -> None:
+    """Drops a note."""
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """What a depth answer may need besides its name.
+
+    Attributes:
+        kind: of a file: "inverse" (larger is nearer) or "metric" (distances).
+        near, far: of a file: values of the nearest and farthest surface, None to find them.
+        device: of a network: "auto", "cpu", "cuda".
+        threads: of a network: CPU threads of torch, None for its own choice.
+    """
+
+    kind: DepthKind = "inverse"
+    near: float | None = None
+    far: float | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+
+def resolve(
+    choice: str | Path,
+    work: Path,
+    options: DepthOptions | None = None,
+    *,
+    note: Callable[[str], None] = ignore,
+) -> DepthEstimator:
+    """The depth estimator called `choice`; nothing is opened or loaded yet (see `check`).
+
+    Args:
+        choice: ``embedded``, a path (a folder with config.json is a network, anything else holds depth maps), a
+            name of the catalogue, or a hub name ``organisation/model``. A path wins over a name.
+        work: folder for maps that wait on disk.
+        options: kind, range, device.
+        note: receives what the user should know.
+
+    Raises:
+        MediaError: a path that does not exist.
+        ModelError: a name that is not known.
+        UsageError: a URL, or options that contradict each other.
+    """
+    options, text = options or DepthOptions(), str(choice)
+    if text == EMBEDDED:
+        return _embedded()
+    path = local_path(choice)
+    if (path / "config.json").is_file():
+        return HubDepth(path, work, options.device, note, options.threads)
+    if path.exists():
+        return FileDepth(path, options.kind, options.near, options.far, note)
+    if text in catalog.names("depth") or (HUB_NAME.fullmatch(text) and path.suffix.lower() not in SUFFIXES):
+        return HubDepth(text, work, options.device, note, options.threads)
+    if path.suffix or len(path.parts) > 1:
+        raise MediaError("no such depth file", path, "check the path")
+    try:
+        catalog.find(text)
+    except ModelError as error:
+        raise ModelError(f"{text!r} is no file and no depth model", "--depth", f"{error.fix}, {EMBEDDED}") from error
+    raise ModelError(f"{text!r} does not answer depth", "--depth", f"known: {', '.join(catalog.names('depth'))}")
+
+
+def check(estimator: DepthEstimator, video: Video) -> None:
+    """Find out before the run whether an estimator can answer for a clip.
+
+    Raises:
+        DioramaError: see `FileDepth.check` and `HubDepth.check`; embedded depth always can.
+    """
+    if isinstance(estimator, FileDepth | HubDepth):
+        estimator.check(video)
+
+
+def _embedded() -> DepthEstimator:
+    from diorama.perception.depth import EmbeddedDepth
+    from diorama.perception.people import MediapipePeople, people_available
+
+    people: PeopleSegmenter | None = MediapipePeople() if people_available() else None
+    return EmbeddedDepth(people)

@@ -1,0 +1,112 @@
+"""Embedded depth: no learned weights for the scene, nothing to download.
+
+Every few frames a still is read (see fuse); in between and over time the map follows the flow, motion of its own brings
+things forward, and a person becomes a card on the ground.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from diorama.perception.base import PeopleSegmenter, Tracked
+from diorama.perception.cardboard import paste, place
+from diorama.perception.flow import Flow, pull, resize_flow
+from diorama.perception.fuse import analysis_size, read_still
+from diorama.perception.parallax import own_motion
+from diorama.perception.upsample import upsample
+
+EVERY = 5  # frames between stills
+FOLLOW = 0.12  # share of the new answer in each frame's map
+REVEALED = 0.7  # ... where the flow brought something else
+CHANGED = 24.0  # mean colour levels from which flow is held to have failed
+FORWARD = 0.25  # inverse depth that full motion of its own adds
+MOVING = 0.3  # share of the new motion in each frame's
+PERSON = 0.25  # share of the new answer in a person's inverse depth
+
+Map = Float32[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is held to be true after a frame, on the grid of the analysis.
+
+    Attributes:
+        image: the frame.
+        still: the last still's answer, carried along.
+        motion: own motion, 0..1.
+        nearness: inverse depth of the scene without the person.
+        person: the person's inverse depth, None before one is seen.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    still: Map
+    motion: Map
+    nearness: Map
+    person: float | None = None
+
+
+class EmbeddedDepth:
+    """A `DepthEstimator`: maps at the size of `Tracked.small`, no look-ahead, one map held.
+
+    The scale is fixed: 0 is the sky, 0.75 the ground at the lower border, 1 what is right before the camera.
+
+    Args:
+        people: finds the person in a frame, or None to go without.
+    """
+
+    name = "embedded"
+
+    def __init__(self, people: PeopleSegmenter | None = None) -> None:
+        self.people = people
+
+    def __call__(self, shot: Iterable[Tracked]) -> Iterator[Float32[np.ndarray, "sh sw"]]:
+        belief: Belief | None = None
+        for number, tracked in enumerate(shot):
+            belief = _begin(tracked) if belief is None else _follow(belief, tracked, fresh=number % EVERY == 0)
+            mask = self.people(tracked) if self.people is not None else None
+            scene = np.clip(upsample(belief.nearness, tracked.small), 0, 1)
+            if mask is None:
+                yield scene
+                continue
+            person = place(mask, scene)
+            before = person.nearness if belief.person is None else belief.person
+            value = before + PERSON * (person.nearness - before)
+            belief = Belief(belief.image, belief.still, belief.motion, belief.nearness, value)
+            yield paste(scene, type(person)(mask, value))
+
+
+def _begin(tracked: Tracked) -> Belief:
+    image = analysis_size(tracked.small)
+    still = read_still(tracked.small).nearness
+    return Belief(image, still, np.zeros_like(still), _snap(still, image))
+
+
+def _follow(before: Belief, tracked: Tracked, *, fresh: bool) -> Belief:
+    """One frame on: carry everything along the flow, then move it towards the new answer."""
+    image = analysis_size(tracked.small)
+    height, width = image.shape[:2]
+    small_flow = tracked.flow if tracked.flow is not None else np.zeros((*tracked.small.shape[:2], 2), np.float32)
+    flow = resize_flow(small_flow, height, width)
+    carried = pull(np.dstack([before.still, before.motion, before.nearness]), flow)
+    still = read_still(tracked.small).nearness if fresh else np.ascontiguousarray(carried[..., 0])
+    motion = carried[..., 1] + MOVING * (own_motion(small_flow, height, width) - carried[..., 1])
+    target = still + FORWARD * motion * (1 - still)
+    share = _share(before.image, image, flow)
+    nearness = carried[..., 2] + share * (target - carried[..., 2])
+    return Belief(image, still, motion, _snap(nearness, image), before.person)
+
+
+def _share(before: UInt8[np.ndarray, "h w 3"], image: UInt8[np.ndarray, "h w 3"], flow: Flow) -> Map:
+    """How much of the new answer each pixel takes: little where the flow shows the same thing as before."""
+    difference = cv2.absdiff(image, pull(before, flow)).astype(np.float32).mean(2)
+    changed = np.clip(cv2.blur(difference, (3, 3)) / CHANGED, 0, 1) ** 2
+    return np.asarray(FOLLOW + (REVEALED - FOLLOW) * changed, np.float32)
+
+
+def _snap(nearness: Map, image: UInt8[np.ndarray, "h w 3"]) -> Map:
+    """Edges of the map moved to edges of the picture (guided filter, He et al., ECCV 2010)."""
+    guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    return np.asarray(cv2.ximgproc.guidedFilter(guide, nearness.astype(np.float32), 4, 4e-4), np.float32)

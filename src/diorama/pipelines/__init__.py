@@ -1,0 +1,1 @@
+"""The recipes; none imports another."""

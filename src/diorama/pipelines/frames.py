@@ -1,0 +1,182 @@
+"""The stream of finished stereo frames: decode, look, warp and pack, each in its own thread, in bounded memory."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from diorama.core.parallel import ahead
+from diorama.core.timing import Timings
+from diorama.core.video import Frame
+from diorama.perception.base import DepthEstimator, Tracked
+from diorama.perception.neighbours import History
+from diorama.perception.shots import track
+from diorama.perception.upsample import upsample
+from diorama.pipelines.comfort import measure
+from diorama.pipelines.convergence import choose_convergence
+from diorama.pipelines.eyes import Eyes, make_eyes, pictures, screen_disparity
+from diorama.pipelines.presets import Look
+from diorama.pipelines.schedule import Schedule
+from diorama.pipelines.work import Shown
+
+SETTLE = 12
+SETTLE_BYTES = 200_000_000
+QUEUE = 3
+
+DepthMap = Float32[np.ndarray, "dh dw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A frame of known shot and depth, not yet warped."""
+
+    place: int
+    tracked: Tracked
+    shot_start: int
+    depth: DepthMap
+    convergence: float
+
+
+@dataclass(frozen=True)
+class Since:
+    """Where a run begins: at output frame `start` of shot number `shot`, showing frames from `place` on.
+
+    Frames before `place` are looked at, not warped: state that a shot builds up is the same as in a run from its
+    beginning.
+    """
+
+    start: int = 0
+    shot: int = 0
+    place: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """All that one frame became, for the report."""
+
+    seen: Seen
+    seconds: float
+    nearness: Float32[np.ndarray, "h w"]
+    eyes: Eyes
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStream:
+    """How the frames of a run are made.
+
+    Attributes:
+        schedule: which frames, when.
+        look: the stereo picture.
+        estimator: answers depth, a shot at a time.
+        timings: filled as the stream runs.
+        keep: called with each frame that `samples` names, for the report.
+        samples: output positions to keep.
+    """
+
+    schedule: Schedule
+    look: Look
+    estimator: DepthEstimator
+    timings: Timings
+    keep: Callable[[Rendered], None]
+    samples: frozenset[int] = frozenset()
+
+    def shown(self, since: Since) -> Iterator[Shown]:
+        """The finished frames from ``since.place`` on."""
+        seen = ahead(self._seen(since), QUEUE)
+        waiting = self.timings.stage("wait for depth", seen)
+        made = self.timings.stage("warp, fill and pack", self._made(waiting, since), minus="wait for depth")
+        return ahead(made, QUEUE)
+
+    def _tracked(self, since: Since) -> Iterator[tuple[int, Tracked]]:
+        """Frames with their position, shot and flow."""
+        places: deque[int] = deque()
+
+        def frames() -> Iterator[Frame]:
+            decoded = self.timings.stage("decode", self.schedule.frames(since.start))
+            for place, frame in ahead(decoded, QUEUE):
+                places.append(place)
+                yield frame
+
+        for tracked in track(frames()):
+            yield places.popleft(), replace(tracked, shot=tracked.shot + since.shot)
+
+    def _seen(self, since: Since) -> Iterator[Seen]:
+        if getattr(self.estimator, "whole_shot", False):  # decoded twice rather than held in memory
+            pairs = zip(self._tracked(since), self._maps(self._tracked(since)), strict=False)
+            with_depth = ((place, tracked, depth) for (place, tracked), depth in pairs)
+            groups = itertools.groupby(with_depth, key=lambda item: item[1].shot)
+            for _, shot in groups:
+                yield from self._settled(shot)
+            return
+        for _, group in itertools.groupby(self._tracked(since), key=lambda item: item[1].shot):
+            yield from self._settled(self._paired(group))
+
+    def _maps(self, frames: Iterator[tuple[int, Tracked]]) -> Iterator[DepthMap]:
+        for _, shot in itertools.groupby(frames, key=lambda item: item[1].shot):
+            yield from self.estimator(tracked for _, tracked in shot)
+
+    def _paired(self, shot: Iterable[tuple[int, Tracked]]) -> Iterator[tuple[int, Tracked, DepthMap]]:
+        """Each frame with its map; holds as many frames as the estimator looks ahead."""
+        held: deque[tuple[int, Tracked]] = deque()
+
+        def passing() -> Iterator[Tracked]:
+            for place, tracked in shot:
+                held.append((place, tracked))
+                yield tracked
+
+        maps = self.timings.stage("look: shots, flow and depth", self.estimator(passing()))
+        for depth in maps:
+            yield (*held.popleft(), depth)
+
+    def _settled(self, shot: Iterable[tuple[int, Tracked, DepthMap]]) -> Iterator[Seen]:
+        """The frames of a shot with its convergence, chosen from the first frames and then held."""
+        frames = iter(shot)
+        frame_bytes = 6 * self.schedule.height * self.schedule.width
+        settle = max(1, min(SETTLE, SETTLE_BYTES // frame_bytes)) if self.look.fixed_convergence is None else 1
+        first = list(itertools.islice(frames, settle))
+        if not first:
+            return
+        fixed = self.look.fixed_convergence
+        maps = [depth for _, _, depth in first]
+        convergence = choose_convergence(maps, self.look.divergence) if fixed is None else fixed
+        shot_start = first[0][0]
+        while first:  # emptied on the way, so that the frames are freed
+            place, tracked, depth = first.pop(0)
+            yield Seen(place, tracked, shot_start, depth, convergence)
+        for place, tracked, depth in frames:
+            yield Seen(place, tracked, shot_start, depth, convergence)
+
+    def _made(self, frames: Iterable[Seen], since: Since) -> Iterator[Shown]:
+        history = History()
+        for seen in frames:
+            history = History() if seen.tracked.first else history
+            nearness, disparity = self._geometry(seen)
+            history = history.moved(seen.tracked.flow)
+            if seen.place >= since.place:
+                yield self._show(seen, nearness, disparity, history)
+            history = history.appended(seen.tracked.frame.image, disparity)
+
+    def _geometry(self, seen: Seen) -> tuple[DepthMap, DepthMap]:
+        image = seen.tracked.frame.image
+        nearness = seen.depth if seen.depth.shape == image.shape[:2] else upsample(seen.depth, image)
+        return nearness, screen_disparity(nearness, seen.convergence, self.look)
+
+    def _show(self, seen: Seen, nearness: DepthMap, disparity: DepthMap, history: History) -> Shown:
+        frame = seen.tracked.frame
+        neighbours = history.neighbours() if self.look.fill == "fast" else ()
+        eyes = make_eyes(frame.image, disparity, self.look, neighbours=neighbours)
+        seconds = float(frame.pts * self.schedule.time_base)
+        if seen.place in self.samples:
+            self.keep(Rendered(seen, seconds, nearness, eyes))
+        comfort = measure(
+            disparity,
+            index=frame.index,
+            seconds=seconds,
+            shot=seen.tracked.shot,
+            convergence=seen.convergence,
+        )
+        images = pictures(eyes, frame.image, nearness, self.look)
+        return Shown(images, frame.pts, seen.place, seen.shot_start, seen.tracked.shot, asdict(comfort))

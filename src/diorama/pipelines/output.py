@@ -1,0 +1,136 @@
+"""Where a run writes: names, what may be replaced, and how finished files get their tags and their final names."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diorama.errors import UsageError
+from diorama.media.atomic import atomic_path
+from diorama.media.boxes import inject
+from diorama.media.encoding import CONTAINERS, Encoding
+from diorama.media.formats import ContainerTags, container_tags, stereo_format
+from diorama.media.recipe import Recipe, sidecar_path, write_sidecar
+from diorama.media.safe import IMAGE_SUFFIXES, local_path
+from diorama.pipelines.presets import Look
+
+STILLS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}) & IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run writes.
+
+    Attributes:
+        path: the name given; for separate files the names are made from it.
+        files: the finished files, one an output stream.
+        overwrite: whether existing files are replaced.
+        resume: whether an unfinished run is continued, and a finished one left alone.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def still(self) -> bool:
+        """Whether images are written instead of videos."""
+        return self.path.suffix.lower() in STILLS
+
+
+def default_output(source: Path, look: Look, suffix: str = ".mp4") -> Path:
+    """The name players recognise, beside the source: ``clip_LRF_Full_SBS.mp4``."""
+    ending = "" if _separate(look) else stereo_format(look.format).suffixes[0]
+    return source.with_name(source.stem + (ending or "_3d") + suffix)
+
+
+def make_target(
+    given: str | Path, look: Look, *, inputs: Sequence[Path], overwrite: bool = False, resume: bool = False
+) -> Target:
+    """Check an output before anything is read; missing folders are made.
+
+    Raises:
+        UsageError: an unknown format, an input as output, an existing file without `overwrite` or `resume`, or a
+            folder that cannot be written.
+    """
+    path = local_path(given)
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS and suffix not in STILLS:
+        known = ", ".join([*CONTAINERS, *sorted(STILLS)])
+        raise UsageError(f"unknown output format {path.suffix or '(none)'!r}", path, f"use one of {known}")
+    if path.is_dir():
+        raise UsageError("the output is a folder", path, "add a file name to the path")
+    files = _files(path, look)
+    for file in files:
+        if any(_same(file, source) for source in inputs):
+            raise UsageError("the output is the input", file, "choose another name")
+        if file.exists() and not (overwrite or resume):
+            raise UsageError("the output exists", file, "choose another name, or add --overwrite or --resume")
+    _make_folder(path.parent)
+    return Target(path, files, overwrite, resume)
+
+
+def _files(path: Path, look: Look) -> tuple[Path, ...]:
+    if look.views > 2:
+        return tuple(path.with_name(f"{path.stem}_view{i}{path.suffix}") for i in range(look.views))
+    if look.format == "eyes":
+        return tuple(path.with_name(f"{path.stem}{end}{path.suffix}") for end in stereo_format("eyes").suffixes)
+    return (path,)
+
+
+def _separate(look: Look) -> bool:
+    return look.views > 2 or look.format == "eyes"
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the output folder cannot be made ({error.strerror})", folder, "choose another") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError("the output folder is not writable", folder, "choose another")
+
+
+def tags_of(look: Look, suffix: str) -> ContainerTags:
+    """How the container says where each eye is; nothing for separate files and more than two views."""
+    if _separate(look):
+        return ContainerTags()
+    tags = container_tags(look.format, swap=look.swap)
+    return tags if suffix in (".mp4", ".m4v", ".mov") else ContainerTags(None, tags.matroska, tags.x264)
+
+
+def encoder_options(tags: ContainerTags, encoding: Encoding) -> dict[str, dict[str, str]]:
+    """Extra encoder options by codec: the H.264 frame-packing message."""
+    if tags.x264 is None or encoding.codec != "libx264":
+        return {}
+    return {"libx264": {"x264-params": tags.x264}}
+
+
+def publish(made: Path, target: Path, tags: ContainerTags, recipe: Recipe, *, overwrite: bool) -> None:
+    """Give a finished file its tags, its sidecar, and last its final name.
+
+    Raises:
+        UsageError: `target` appeared in the meantime.
+        LimitError: the disk is full.
+    """
+    with atomic_path(target, overwrite=overwrite) as partial:
+        if tags.mp4 is not None:
+            inject(made, partial, tags.mp4)
+        else:
+            shutil.move(made, partial)
+        write_sidecar(target, recipe)
+    made.unlink(missing_ok=True)
+
+
+def already_done(target: Target) -> bool:
+    """Whether every file of a run stands complete with its sidecar."""
+    return all(file.is_file() and sidecar_path(file).is_file() for file in target.files)

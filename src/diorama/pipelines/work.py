@@ -1,0 +1,166 @@
+"""The unfinished half of a run: encoded pieces in a hidden folder beside the output, so that a killed run goes on.
+
+A piece is closed before its record is written, so a record vouches for its pieces; whatever has no record is thrown
+away. Long runs lose at most one piece.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from diorama.core.progress import Progress
+from diorama.core.video import Pixels
+from diorama.errors import UsageError
+from diorama.media.atomic import hidden_sibling, write_bytes
+from diorama.media.encoding import Encoding
+from diorama.media.mux import Piece
+from diorama.media.write import FrameWriter, StreamSpec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One finished frame.
+
+    Attributes:
+        images: one picture an output stream, all RGB of the stream's size.
+        pts: ticks of the run's time base.
+        index: frame number in the source.
+        shot_start: source index of the first frame of its shot; a resumed run replays from there.
+        shot: number of its shot.
+        record: JSON-ready facts of the frame, kept for the report.
+    """
+
+    images: tuple[Pixels, ...]
+    pts: int
+    index: int
+    shot_start: int
+    shot: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A recorded piece: its frames, and where the following one has to begin."""
+
+    pts: tuple[int, ...]
+    records: tuple[dict[str, Any], ...]
+    last_index: int
+    shot_start: int
+    shot: int
+
+
+class WorkFolder:
+    """The hidden folder ``.<output>.work`` of one run.
+
+    Raises:
+        UsageError: it belongs to a run with other options, and `resume` is asked for.
+    """
+
+    def __init__(self, target: Path, identity: str, *, resume: bool) -> None:
+        self.path = hidden_sibling(target, "work")
+        known = self._identity()
+        if resume and known is not None and known != identity:
+            raise UsageError(
+                "the unfinished run was started with other options or another input",
+                target,
+                "use the same ones, or start anew without --resume",
+            )
+        if not resume or known is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(exist_ok=True)
+        write_bytes(self.path / "job.json", json.dumps({"identity": identity}).encode())
+
+    def _identity(self) -> str | None:
+        try:
+            return str(json.loads((self.path / "job.json").read_text())["identity"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def done(self, streams: int) -> list[Done]:
+        """The recorded pieces from the first on without a gap."""
+        found: list[Done] = []
+        while True:
+            number = len(found)
+            try:
+                fields = json.loads((self.path / f"piece-{number:05d}.json").read_text())
+                piece = Done(tuple(fields["pts"]), tuple(fields["records"]), *(fields[k] for k in _PLACES))
+            except (OSError, ValueError, KeyError, TypeError):
+                return found
+            if not all(self.piece_path(number, s).is_file() for s in range(streams)):
+                return found
+            found.append(piece)
+
+    def piece_path(self, number: int, stream: int) -> Path:
+        """Where a piece of a stream is encoded."""
+        return self.path / f"piece-{number:05d}-{stream}.mkv"
+
+    def record(self, number: int, done: Done) -> None:
+        """Vouch for the pieces of `number`; all their files are closed."""
+        write_bytes(self.path / f"piece-{number:05d}.json", json.dumps(asdict(done)).encode())
+
+    def pieces(self, done: Sequence[Done], stream: int) -> tuple[Piece, ...]:
+        """The recorded pieces of one stream, ready for `mux.assemble`."""
+        return tuple(Piece(self.piece_path(i, stream), piece.pts) for i, piece in enumerate(done))
+
+    def remove(self) -> None:
+        """The output is complete; nothing is left to resume."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+_PLACES = ("last_index", "shot_start", "shot")
+
+
+@dataclass(frozen=True)
+class PieceWriter:
+    """Encodes finished frames into pieces of `frames` frames each, and records them.
+
+    Attributes:
+        work: where pieces go.
+        specs: one output stream each.
+        encoding: resolved.
+        frames: length of a piece.
+    """
+
+    work: WorkFolder
+    specs: tuple[StreamSpec, ...]
+    encoding: Encoding
+    frames: int
+
+    def run(self, shown: Iterable[Shown], before: list[Done], progress: Progress) -> list[Done]:
+        """Encode all of `shown` after the pieces in `before`; returns all pieces."""
+        pieces = list(before)
+        frames = iter(shown)
+        while True:
+            piece = self._piece(frames, len(pieces), progress)
+            if piece is None:
+                return pieces
+            self.work.record(len(pieces), piece)
+            pieces.append(piece)
+
+    def _piece(self, frames: "Iterable[Shown]", number: int, progress: Progress) -> Done | None:
+        taken: list[Shown] = []
+        with ExitStack() as stack:
+            writers: list[FrameWriter] = []
+            for frame in frames:
+                if not writers:
+                    writers = [
+                        stack.enter_context(FrameWriter(self.work.piece_path(number, s), spec, self.encoding))
+                        for s, spec in enumerate(self.specs)
+                    ]
+                for writer, image in zip(writers, frame.images, strict=True):
+                    writer.write(image, frame.pts)
+                taken.append(Shown((), frame.pts, frame.index, frame.shot_start, frame.shot, frame.record))
+                progress.advance()
+                if len(taken) == self.frames:
+                    break
+        if not taken:
+            return None
+        last = taken[-1]
+        return Done(tuple(f.pts for f in taken), tuple(f.record for f in taken), last.index, last.shot_start, last.shot)

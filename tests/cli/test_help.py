@@ -1,0 +1,61 @@
+"""The command line answers at once, and without torch."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import diorama
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "diorama", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(5):  # the best of a few: other processes share these cores
+        began = time.perf_counter()
+        done = run("--help")
+        times.append(time.perf_counter() - began)
+        assert done.returncode == 0
+        assert "stereo" in done.stdout
+        if times[-1] < 0.5:
+            break
+    assert min(times) < 0.5
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom diorama.cli import main\n"
+        "try: main(['stereo', '--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'av', 'cv2', 'numba', 'mediapipe') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == f"diorama {diorama.__version__}"
+
+
+@pytest.mark.parametrize("command", ["stereo", "reproduce", "doctor"])
+def test_every_command_has_help(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert command in done.stdout
+
+
+def test_unknown_command_and_option() -> None:
+    assert run("sterio").returncode == 2
+    assert run("stereo", "a.mp4", "--divergense", "2").returncode == 2
+
+
+def test_doctor_names_what_it_finds() -> None:
+    done = run("doctor")
+    assert done.returncode == 0
+    for word in ("libx264", "numba", "cpu", "embedded"):
+        assert word in done.stdout

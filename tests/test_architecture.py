@@ -1,0 +1,82 @@
+"""Laws of the code base itself."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import diorama
+
+SRC = Path(diorama.__file__).parent
+FILES = sorted(SRC.rglob("*.py"))
+PUBLIC = {
+    "__version__",
+    "Cameras",
+    "DioramaError",
+    "Layer",
+    "LayeredVideo",
+    "StereoConfig",
+    "StereoResult",
+    "StereoRun",
+    "Video",
+    "forward_warp",
+    "multiplane_warp",
+    "open_video",
+    "read_scene",
+    "stereo",
+    "write_scene",
+}
+
+
+def test_public_names_stay() -> None:
+    assert set(diorama.__all__) >= PUBLIC
+    for name in diorama.__all__:
+        assert getattr(diorama, name) is not None
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = diorama.nonsense
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_files_are_small_and_told(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text)), "a module says what it is for"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_public_functions_are_told_and_short_of_arguments(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        arguments = node.args.args + node.args.kwonlyargs
+        assert len([a for a in arguments if a.arg not in ("self", "cls")]) <= 8, node.name
+
+
+def test_importing_loads_no_heavy_library() -> None:
+    code = "import sys, diorama; print([m for m in ('torch', 'av', 'cv2', 'numba', 'PIL') if m in sys.modules])"
+    assert _python(code) == "[]"
+
+
+def test_no_module_needs_torch_or_an_extra_at_import() -> None:
+    names = [m.name for m in pkgutil.walk_packages([str(SRC)], "diorama.") if not m.name.endswith("__main__")]
+    code = (
+        f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\n"
+        "print([m for m in ('torch', 'transformers', 'mediapipe', 'torchvision') if m in sys.modules])"
+    )
+    assert _python(code) == "[]"
+
+
+def test_importing_twice_is_idempotent() -> None:
+    assert importlib.reload(diorama).__version__ == diorama.__version__
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
