@@ -3,17 +3,20 @@
 Run: ``python benchmarks/fill.py``. Every scene is made here from a seed. The figure is the PSNR on hole pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 
 from diorama.geometry.warp import forward_warp
 from diorama.perception.fill import Neighbour, borrow, fill
+from table import show
 
 HEIGHT, WIDTH = 360, 640
 GAPS = (6, 12)
 NOW = 14
+SETS = {"two layers": [(s, 1) for s in range(6)], "3-5 layers": [(s, 2 + s % 3) for s in range(6, 16)]}
+"""Scenes by their seed and number of objects."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def see(layers: list[Layer], time: float, shift: float) -> tuple[np.ndarray, np.
         move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         sheet = cv2.warpAffine(layer.texture, move, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT)
-        cover = cv2.warpAffine(layer.alpha.astype(np.float32), move, (WIDTH, HEIGHT), flags=flags,
-                               borderMode=cv2.BORDER_REPLICATE)[..., None]
+        cover = cv2.warpAffine(
+            layer.alpha.astype(np.float32), move, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )[..., None]
         colour += cover * (sheet - colour)
         inside = cover[..., 0] > 0.5
         disparity[inside], speed[inside] = layer.disparity, layer.speed
@@ -131,5 +135,56 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / error.mean()))
 
 
-def main() -> list[dict]:
-    return [forward_warp, borrow, fill]
+@dataclass(frozen=True)
+class Score:
+    """Hole-pixel PSNR of one scene, and the part of the hole that was borrowed."""
+
+    telea: float
+    edge: float
+    borrowing: float
+    borrowed: float
+
+
+def measure(seed: int, objects: int) -> Score:
+    """Fill the right eye's view of a scene in all ways."""
+    layers = scene(seed, objects)
+    now = moment(layers, NOW)
+    warped, known = forward_warp(now.image, now.disparity)
+    others = neighbours_of(layers, now)
+    _, done = borrow(warped, known, now.disparity, neighbours=others)
+    return Score(
+        telea=psnr(fill(warped, known, method="telea"), now.right, ~known),
+        edge=psnr(fill(warped, known), now.right, ~known),
+        borrowing=psnr(fill(warped, known, disparity=now.disparity, neighbours=others), now.right, ~known),
+        borrowed=float(done[~known].mean()),
+    )
+
+
+def main() -> list[dict[str, object]]:
+    """Means over all scenes, as rows for the table."""
+    scores = {name: [measure(s, n) for s, n in scenes] for name, scenes in SETS.items()}
+    rows: list[dict[str, object]] = []
+    for name, found in scores.items():
+        telea, edge, borrowing, part = (np.mean([getattr(s, f.name) for s in found]) for f in fields(Score))
+        rows += [
+            row(f"{name}: INPAINT_TELEA, hole pixels", telea, ""),
+            row(f"{name}: fast, edge", edge, telea + 1),
+            row(f"{name}: fast, borrowing {part:.0%}", borrowing, telea + 1),
+        ]
+    return rows
+
+
+def row(figure: str, measured: float, least: float | str) -> dict[str, object]:
+    """One line of the table, in decibels."""
+    if isinstance(least, str):
+        return {"figure": figure, "measured": f"{measured:.2f} dB", "goal": "", "ok": None}
+    return {
+        "figure": figure,
+        "measured": f"{measured:.2f} dB",
+        "goal": f">= {least:.2f} dB",
+        "ok": bool(measured >= least),
+    }
+
+
+if __name__ == "__main__":
+    show(main())

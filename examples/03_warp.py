@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from diorama.perception.fill import fill
 from skimage import data
 
 from diorama import forward_warp
 from diorama.media.images import save_image
+from diorama.perception.fill import fill
 
 
 def main(folder: Path) -> None:

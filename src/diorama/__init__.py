@@ -24,7 +24,7 @@ _PUBLIC = {
     "stereo": "diorama.pipelines.stereo",
     "write_scene": "diorama.media.store",
 }
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  (a table of names)
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -190,7 +190,7 @@ def named(name: str) -> Callable[[dict[str, Any]], None]:
         (named("a\\b"), "paths out of the folder", MediaError),
         (named("scene.json"), "paths out of the folder", MediaError),
         (put("provenance", "seed", value=None), "provenance.seed: null", MediaError),
-        (put("files", "clock.npy", "blake2b", value="0" * 64), "content is not what was stored", DamagedMediaError),
+        (put("files", "clock.npy", "sha256", value="0" * 64), "content is not what was stored", DamagedMediaError),
         (put("files", "clock.npy", "bytes", value=1), "expected 1", DamagedMediaError),
         (put("clock", value="source.mp4"), "not a clock", DamagedMediaError),
         (put("layers", 1, "alpha_bits", value=16), "expected 16 bits", DamagedMediaError),

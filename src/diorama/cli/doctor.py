@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 import diorama
+from diorama import catalog
 from diorama.core.extras import EXTRAS, available
 
 LIBRARIES = ("av", "jaxtyping", "numba", "numpy", "opencv-contrib-python", "pillow", "rich", "tyro")
@@ -81,6 +82,4 @@ def _encoders() -> dict[str, bool]:
 
 
 def _models() -> dict[str, str]:
-    from diorama.perception.answers import models_found
-
-    return {"embedded": "built in", **models_found()}
+    return {"embedded": "built in", **{weights.name: str(path) for weights, path in catalog.models_found()}}

@@ -1,17 +1,20 @@
 """Parse, dispatch to a command, and turn every failure into one line and an exit code."""
 
+import io
+import itertools
 import json
 import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from typing import Annotated, NoReturn, TypeAlias
 
 import tyro
 
 import diorama
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
-from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError
+from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
 Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
@@ -28,16 +31,37 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.write(f"diorama {diorama.__version__}\n")
         sys.exit(0)
     try:
-        command: StereoCommand | Reproduce | Doctor = tyro.cli(
-            Command,
-            prog="diorama",
-            description=DESCRIPTION,
-            args=given or ["--help"],
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        command = _parsed(given or ["--help"])
     except DioramaError as error:  # options check themselves as they are made
         sys.exit(_fail(error, Common(json="--json" in given)))
     sys.exit(_guarded(command))
+
+
+def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor:
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            command: StereoCommand | Reproduce | Doctor = tyro.cli(
+                Command,
+                prog="diorama",
+                description=DESCRIPTION,
+                args=given,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise _refusal(said.getvalue(), given) from None
+    return command
+
+
+def _refusal(box: str, given: list[str]) -> UsageError:
+    """What tyro says in a drawn box, as one line: its first paragraph, and the options it thinks were meant."""
+    rows = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
+    what = " ".join(itertools.takewhile(lambda row: row.strip("─"), rows))
+    meant = [row.split()[0] for row in rows if row.startswith("--")] if "Perhaps you meant" in box else []
+    command = f"diorama {given[0]}" if given[0] in ("stereo", "reproduce", "doctor") else "diorama"
+    return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
 
 
 def _guarded(command: StereoCommand | Reproduce | Doctor) -> int:
@@ -62,5 +86,10 @@ def _fail(error: DioramaError, common: Common) -> int:
         fields = {"error": error.what, "where": error.where, "fix": error.fix, "exit_code": error.exit_code}
         sys.stderr.write(json.dumps(fields) + "\n")
     else:
-        sys.stderr.write(f"error: {error}".replace("\n", " ") + "\n")
+        sys.stderr.write(f"error: {_printable(str(error))}\n")
     return error.exit_code
+
+
+def _printable(text: str) -> str:
+    """One line without control characters, which file names may hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

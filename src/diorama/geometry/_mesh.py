@@ -10,6 +10,8 @@ Most segments hold one target pixel. Its colour is computed for all segments of 
 the compiler turns into vector code; the ordered pass that follows only moves words and sees to the exceptions.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -23,7 +25,8 @@ _HALF = 1 << (FRACTION - 1)
 
 
 @njit(nogil=True, cache=True)
-def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, first, last):  # type: ignore[no-untyped-def]
+@no_type_check
+def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, first, last):
     """Warp rows ``first`` to ``last - 1``; arguments as `scan_rows`, and `tear` in 2**-12 pixel."""
     width = disparity.shape[1]
     source = np.empty(width, marks.dtype)
@@ -47,7 +50,8 @@ def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, f
 
 
 @njit(nogil=True, cache=True)
-def load_row(words, end, bit, mirrored, source):  # type: ignore[no-untyped-def]
+@no_type_check
+def load_row(words, end, bit, mirrored, source):
     """The pixels of a row with the known bit set, right to left for the left eye."""
     last = source.shape[0] - 1
     channels = np.uint64(bit) - np.uint64(1)
@@ -62,7 +66,8 @@ def load_row(words, end, bit, mirrored, source):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def find_places(disparity, gain, mirrored, place, start):  # type: ignore[no-untyped-def]
+@no_type_check
+def find_places(disparity, gain, mirrored, place, start):
     """Target of each pixel in 2**-12 pixel, and the first pixel at or after it."""
     width = np.int32(disparity.shape[0])
     unit, far, half = np.float32(_ONE), np.float32(width), np.float32(0.5)
@@ -79,7 +84,8 @@ def find_places(disparity, gain, mirrored, place, start):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True)
-def find_plain(place, start, tear, plain):  # type: ignore[no-untyped-def]
+@no_type_check
+def find_plain(place, start, tear, plain):
     """For each pixel's segment the one target it holds; the width where it holds none, more where it needs a look."""
     width = place.shape[0]
     longest, none = np.int32(tear), np.uint32(width)
@@ -92,7 +98,8 @@ def find_plain(place, start, tear, plain):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def blend_first(source, place, start, bit, colour):  # type: ignore[no-untyped-def]
+@no_type_check
+def blend_first(source, place, start, bit, colour):
     """The colour of each segment at its first target."""
     for x in range(source.shape[0] - 1):
         length = max(np.float32(np.int32(place[x + 1] - place[x])), np.float32(1))
@@ -102,7 +109,8 @@ def blend_first(source, place, start, bit, colour):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True)
-def draw_row(source, place, start, plain, colour, tear, bit, drawn):  # type: ignore[no-untyped-def]
+@no_type_check
+def draw_row(source, place, start, plain, colour, tear, bit, drawn):
     """Put the segments and the loose ends of a row in their places, left to right; `drawn` has a spare place."""
     last, width = source.shape[0] - 1, source.shape[0]
     half_before(source[0], place[0], start[0], drawn, width)
@@ -124,21 +132,24 @@ def draw_row(source, place, start, plain, colour, tear, bit, drawn):  # type: ig
 
 
 @njit(nogil=True, cache=True, inline="always")
-def half_after(word, place, start, drawn, width):  # type: ignore[no-untyped-def]
+@no_type_check
+def half_after(word, place, start, drawn, width):
     """The half pixel at and right of a loose end."""
     if 0 <= start < width and start * _ONE - place <= _HALF:
         drawn[start] = word
 
 
 @njit(nogil=True, cache=True, inline="always")
-def half_before(word, place, start, drawn, width):  # type: ignore[no-untyped-def]
+@no_type_check
+def half_before(word, place, start, drawn, width):
     """The half pixel left of a loose end."""
     if 1 <= start <= width and place - (start - 1) * _ONE < _HALF:
         drawn[start - 1] = word
 
 
 @njit(nogil=True, cache=True, inline="always")
-def blend(one, other, weight, bit):  # type: ignore[no-untyped-def]
+@no_type_check
+def blend(one, other, weight, bit):
     """`one` moved towards `other` by ``weight / 256``, rounded half up, all channels at once.
 
     The outer channels and the middle one are two numbers with room for 8 more bits between their fields; as blending

@@ -9,16 +9,18 @@ Inside a row a pixel travels as one machine word, uint32 for 8-bit and uint64 fo
 the three channels that says it is known.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from jaxtyping import UInt8, UInt16, UInt32, UInt64
 from numba import njit
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
-Words1 = UInt32[np.ndarray, "n"] | UInt64[np.ndarray, "n"]
+Words1 = UInt32[np.ndarray, "h"] | UInt64[np.ndarray, "h"]
 Words2 = UInt32[np.ndarray, "h n"] | UInt64[np.ndarray, "h n"]
 
 
-def known_mark(dtype: np.dtype) -> Words1:
+def known_mark(dtype: np.dtype) -> UInt32[np.ndarray, "1"] | UInt64[np.ndarray, "1"]:
     """The bit above three channels of `dtype`, as an array of the word that a pixel travels in."""
     return np.array([1 << 24], np.uint32) if dtype == np.uint8 else np.array([1 << 48], np.uint64)
 
@@ -37,7 +39,8 @@ def as_words(image: Pixels) -> tuple[Words2, Words1]:
 
 
 @njit(nogil=True, cache=True)
-def finite_rows(disparity, first, last):  # type: ignore[no-untyped-def]
+@no_type_check
+def finite_rows(disparity, first, last):
     """Whether rows ``first`` to ``last - 1`` hold finite numbers only."""
     bad = 0
     for y in range(first, last):
@@ -48,7 +51,8 @@ def finite_rows(disparity, first, last):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def scan_rows(words, ends, disparity, gain, mirrored, marks, out, known, first, last):  # type: ignore[no-untyped-def]
+@no_type_check
+def scan_rows(words, ends, disparity, gain, mirrored, marks, out, known, first, last):
     """Warp rows ``first`` to ``last - 1``; `gain` scales the disparity, `mirrored` is for the left eye."""
     width = disparity.shape[1]
     end, bit, channels = width - 1, marks[0], np.uint64(marks[0]) - np.uint64(1)
@@ -72,7 +76,8 @@ def scan_rows(words, ends, disparity, gain, mirrored, marks, out, known, first, 
 
 
 @njit(nogil=True, cache=True)
-def find_targets(disparity, gain, mirrored, target):  # type: ignore[no-untyped-def]
+@no_type_check
+def find_targets(disparity, gain, mirrored, target):
     """Where each pixel of a row goes; the width stands for outside."""
     width = np.int32(disparity.shape[0])
     far, half, sign = np.float32(width), np.float32(0.5), np.int32(-1 if mirrored else 1)
@@ -82,7 +87,8 @@ def find_targets(disparity, gain, mirrored, target):  # type: ignore[no-untyped-
 
 
 @njit(nogil=True, cache=True)
-def unpack_row(words, bit, samples, known):  # type: ignore[no-untyped-def]
+@no_type_check
+def unpack_row(words, bit, samples, known):
     """A row of words as samples, 0 where unknown, and the mask."""
     if samples.itemsize == 1:
         _unpack(words, samples, known.shape[0], np.uint64(8))
@@ -93,7 +99,8 @@ def unpack_row(words, bit, samples, known):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _unpack(words, samples, width, size):  # type: ignore[no-untyped-def]
+@no_type_check
+def _unpack(words, samples, width, size):
     for x in range(width):
         word = words[x]
         samples[3 * x] = word

@@ -4,7 +4,7 @@ SVG (arXiv 2407.00367, section 3) and S2VG (arXiv 2508.08048) make their warped 
 matched pixel for pixel against the frame matrix released with them (`tests/golden/test_svg_astronaut.py`).
 """
 
-from typing import TypeVar
+from typing import TypeVar, no_type_check
 
 import cv2
 import numpy as np
@@ -28,8 +28,8 @@ def multiplane_warp(
     image: Pixels,
     inverse_depth: Float[np.ndarray, "h w"],
     *,
-    focal: float,
-    baseline: float,
+    focal: float | int,
+    baseline: float | int,
     num_planes: int = 4,
 ) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
     """See `image` from a camera moved `baseline` to the right, as SVG's released code does.
@@ -74,7 +74,7 @@ def plane_edges(depth: Float64[np.ndarray, "n"], num_planes: int) -> Float64[np.
     return np.concatenate(edges)
 
 
-def _check(inverse_depth: Float[np.ndarray, "h w"], focal: float, baseline: float, num_planes: int) -> None:
+def _check(inverse_depth: Float[np.ndarray, "h w"], focal: float | int, baseline: float | int, num_planes: int) -> None:
     if not (np.isfinite(inverse_depth).all() and inverse_depth.min(initial=np.inf) > 0):
         raise UsageError("inverse depth must be finite and above 0", "inverse_depth", "mend or clamp the map")
     if not (np.isfinite(focal) and focal > 0 and np.isfinite(baseline)):
@@ -84,7 +84,8 @@ def _check(inverse_depth: Float[np.ndarray, "h w"], focal: float, baseline: floa
 
 
 @njit(nogil=True, cache=True)
-def _project(image, z, target, warped, depth):  # type: ignore[no-untyped-def]
+@no_type_check
+def _project(image, z, target, warped, depth):
     """Write each pixel at its target; the nearest wins, and of equals the rightmost (a stable sort's order)."""
     rows, cols = z.shape
     for y in range(rows):

@@ -64,7 +64,7 @@ def forward_warp(image: Pixels, disparity: Float32[np.ndarray, "h w"]) -> tuple[
 
 
 def forward_warp_subpixel(
-    image: Pixels, disparity: Float32[np.ndarray, "h w"], *, tear: float = TEAR
+    image: Pixels, disparity: Float32[np.ndarray, "h w"], *, tear: float | int = TEAR
 ) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
     """As `forward_warp`, to sub-pixel accuracy and without cracks on slanted surfaces.
 
@@ -131,8 +131,8 @@ def eye_warp(
     disparity: Float32[np.ndarray, "h w"],
     *,
     eye: Eye,
-    share: float = 1.0,
-    tear: float | None = None,
+    share: float | int = 1.0,
+    tear: float | int | None = None,
 ) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
     """The view of an eye that stands `share` of the way from `image` to `eye`, for any number of views.
 

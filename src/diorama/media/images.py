@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from diorama.core.video import ColorTags, Frame, Pixels, Video
+from diorama.core.video import ColorTags, Frame, Video
 from diorama.errors import MediaError
 from diorama.media.atomic import atomic_path
 from diorama.media.safe import IMAGE_SUFFIXES, Limits, regular_file
@@ -39,8 +39,10 @@ class OpenedImages:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file starts like an image of a supported kind."""
+    """Whether a regular file starts like an image of a supported kind; anything else is not opened, a FIFO hangs."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             head = file.read(16)
     except OSError:

@@ -43,7 +43,7 @@ class StoredFile:
     """Size and content hash of a file of the folder."""
 
     bytes: int
-    blake2b: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def check_files(folder: Path, manifest: Manifest, *, hashes: bool) -> None:
         size = path.stat().st_size
         if size != expected.bytes:
             raise DamagedMediaError(f"{size} bytes, expected {expected.bytes}", path, "store the scene again")
-        if hashes and content_hash(path) != expected.blake2b:
+        if hashes and content_hash(path) != expected.sha256:
             raise DamagedMediaError("its content is not what was stored", path, "store the scene again")
 
 
@@ -143,8 +143,8 @@ def _file(item: Field) -> StoredFile:
     name = item.path.partition(".")[2]
     if not is_plain_name(name) or name == NAME:
         item.refuse("no plain file name: paths out of the folder are not followed")
-    keys = item.table(("bytes", "blake2b"))
-    return StoredFile(keys["bytes"].integer(0), keys["blake2b"].hexadecimal(64))
+    keys = item.table(("bytes", "sha256"))
+    return StoredFile(keys["bytes"].integer(0), keys["sha256"].hexadecimal(64))
 
 
 def _layer(item: Field, files: Mapping[str, StoredFile]) -> StoredLayer:

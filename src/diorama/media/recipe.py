@@ -27,12 +27,12 @@ class Input:
     Attributes:
         name: its name without any folder.
         bytes: its size.
-        blake2b: its content hash, 64 hexadecimal digits (`content_hash`).
+        sha256: its content hash, 64 hexadecimal digits (`content_hash`).
     """
 
     name: str
     bytes: int
-    blake2b: str
+    sha256: str
 
     @classmethod
     def of(cls, path: Path) -> "Input":
@@ -207,7 +207,7 @@ def _check(item: Input, path: Path, allow_changed: bool) -> None:
         raise MediaError(f"the input {item.name!r} is missing", path, "give it: --input NAME=PATH")
     if not path.is_dir():
         regular_file(path)
-    if not allow_changed and (content_bytes(path) != item.bytes or content_hash(path) != item.blake2b):
+    if not allow_changed and (content_bytes(path) != item.bytes or content_hash(path) != item.sha256):
         raise UsageError(
             "the input is not the one the recipe was made from (its content differs)",
             path,
@@ -216,8 +216,8 @@ def _check(item: Input, path: Path, allow_changed: bool) -> None:
 
 
 def _input(item: Field) -> Input:
-    keys = item.table(("name", "bytes", "blake2b"))
-    return Input(keys["name"].text(1000), keys["bytes"].integer(0), keys["blake2b"].hexadecimal(64))
+    keys = item.table(("name", "bytes", "sha256"))
+    return Input(keys["name"].text(1000), keys["bytes"].integer(0), keys["sha256"].hexadecimal(64))
 
 
 def _dump(recipe: Recipe) -> str:

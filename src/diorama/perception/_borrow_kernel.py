@@ -1,9 +1,11 @@
 """Hole pixels looked up in another frame, where the surface in front of them has moved away."""
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
-from diorama.perception._fill_kernels import background_end, next_run
+from diorama.perception._fill_kernels import CRACK, background_end, next_run
 
 PROBES = 3
 """Known background pixels beside a hole whose colour must be found again in the other frame."""
@@ -16,7 +18,8 @@ MARGIN = 1.5
 
 
 @njit(nogil=True, cache=True)
-def borrow_rows(filled, done, known, words, disparity, share, right_eye, image, far, flow, first, last):  # type: ignore[no-untyped-def]
+@no_type_check
+def borrow_rows(filled, done, known, words, disparity, share, right_eye, image, far, flow, first, last):
     """Fill what can be filled of rows ``first`` to ``last - 1`` from one other frame, and mark it in `done`.
 
     Args:
@@ -34,22 +37,22 @@ def borrow_rows(filled, done, known, words, disparity, share, right_eye, image, 
         x, end = next_run(known[y], words[y], 0)
         while x < width:
             edge, step = background_end(x, end, width, right_eye)
-            origin = source_of(disparity[y], edge, share, sign) if step != 0 else -1
+            hole = step != 0 and end - x > CRACK
+            origin = source_of(disparity[y], edge, share, sign) if hole else -1
             if origin >= 0:
                 depth = disparity[y, origin]
                 slack = max(np.float32(1), np.float32(0.25) * np.float32(end - x) / share)
                 read_flow(flow, disparity[y], origin, step, away, depth, slack, y, motion, known.shape[0])
                 if probes_agree(filled[y], known[y], edge, step, image, origin, y, motion):
-                    shift = np.float32(sign) * share * depth
-                    for t in range(x, end):
-                        if not done[y, t]:
-                            u, v = np.float32(t) + shift + motion[0], np.float32(y) + motion[1]
-                            done[y, t] = take(image, far, u, v, depth, slack, filled[y, t])
+                    u = np.float32(x) + np.float32(sign) * share * depth + motion[0]
+                    v = np.float32(y) + motion[1]
+                    take_run(image, far, u, v, depth, slack, filled[y, x:end], done[y, x:end])
             x, end = next_run(known[y], words[y], end)
 
 
 @njit(nogil=True, cache=True)
-def source_of(disparity, target, share, sign):  # type: ignore[no-untyped-def]
+@no_type_check
+def source_of(disparity, target, share, sign):
     """The column of the current frame that the warp put at `target`, to a pixel, or -1; found by fixed-point steps."""
     x, off = target, 0
     for _ in range(6):
@@ -62,7 +65,8 @@ def source_of(disparity, target, share, sign):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def read_flow(flow, disparity, origin, step, away, depth, slack, y, motion, height):  # type: ignore[no-untyped-def]
+@no_type_check
+def read_flow(flow, disparity, origin, step, away, depth, slack, y, motion, height):
     """The background's motion in full-size pixels, read as deep in the background as it reaches, up to `away`."""
     width = disparity.shape[0]
     x = origin
@@ -83,9 +87,10 @@ def read_flow(flow, disparity, origin, step, away, depth, slack, y, motion, heig
 
 
 @njit(nogil=True, cache=True)
-def probes_agree(row, known, edge, step, image, origin, y, motion):  # type: ignore[no-untyped-def]
+@no_type_check
+def probes_agree(row, known, edge, step, image, origin, y, motion):
     """Whether known background beside the hole looks the same where its flow leads in the other frame."""
-    total, count = 0.0, 0
+    total, count = np.float32(0), 0
     for i in range(2, 2 + 3 * PROBES, 3):
         t = edge + step * i
         u, v = int(np.rint(origin + step * i + motion[0])), int(np.rint(y + motion[1]))
@@ -98,21 +103,30 @@ def probes_agree(row, known, edge, step, image, origin, y, motion):  # type: ign
 
 
 @njit(nogil=True, cache=True)
-def take(image, far, u, v, depth, slack, pixel):  # type: ignore[no-untyped-def]
-    """Write the other frame's colour at ``(u, v)`` to `pixel` where all four neighbours lie on the background."""
+@no_type_check
+def take_run(image, far, u, v, depth, slack, row, done):
+    """Write the other frame's colours from ``(u, v)`` on to `row` where they lie on the background, bilinearly.
+
+    A pixel is taken where all four neighbours have the background's disparity to within `slack`.
+    """
     rows, cols = far.shape
-    if not (0 <= u <= cols - 1 and 0 <= v <= rows - 1):
-        return False
-    x0, y0 = int(u), int(v)
-    x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
-    worst = max(abs(far[y0, x0] - depth), abs(far[y0, x1] - depth))
-    worst = max(worst, max(abs(far[y1, x0] - depth), abs(far[y1, x1] - depth)))
-    if worst > slack:
-        return False
-    a, b = u - np.float32(x0), v - np.float32(y0)
+    top, left = np.int64(np.floor(v)), np.int64(np.floor(u))
+    if top < 0 or top >= rows:
+        return
+    bottom = min(top + 1, rows - 1)
+    down, over = v - np.float32(top), u - np.float32(left)
+    far_top, far_bottom, image_top, image_bottom = far[top], far[bottom], image[top], image[bottom]
     one = np.float32(1)
-    for c in range(3):
-        top = np.float32(image[y0, x0, c]) * (one - a) + np.float32(image[y0, x1, c]) * a
-        bottom = np.float32(image[y1, x0, c]) * (one - a) + np.float32(image[y1, x1, c]) * a
-        pixel[c] = top * (one - b) + bottom * b + np.float32(0.5)
-    return True
+    w00, w01, w10, w11 = (one - down) * (one - over), (one - down) * over, down * (one - over), down * over
+    for i in range(done.shape[0]):
+        a = left + i
+        if not 0 <= a < cols - 1:
+            continue
+        b = a + 1
+        near_top = abs(far_top[a] - depth) <= slack and abs(far_top[b] - depth) <= slack
+        if near_top and abs(far_bottom[a] - depth) <= slack and abs(far_bottom[b] - depth) <= slack and not done[i]:
+            for c in range(3):
+                upper = w00 * np.float32(image_top[a, c]) + w01 * np.float32(image_top[b, c])
+                lower = w10 * np.float32(image_bottom[a, c]) + w11 * np.float32(image_bottom[b, c])
+                row[i, c] = upper + lower + np.float32(0.5)
+            done[i] = True

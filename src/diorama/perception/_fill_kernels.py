@@ -5,6 +5,8 @@ the nearer surface: its right end in the right view, its left end in the left vi
 picture's border. ``edge`` is the first known pixel at that end and ``step`` points from the hole into the background.
 """
 
+from typing import no_type_check
+
 import numpy as np
 from numba import njit
 
@@ -14,11 +16,16 @@ REACH = 24
 SPREAD = 7
 """One more background pixel enters the mean for this many pixels of depth into the hole."""
 
-DETAIL = 0.25
-"""How much of the mirrored background's detail goes over that mean; all of it would double the squared error."""
+DETAIL = 64
+"""How much of the mirrored background's detail goes over that mean, of 256; all would double the squared error."""
+
+PLAIN = 256 - DETAIL
 
 WIDEST = 3
-"""Rows between the five that are averaged, at most; 1 at the edge and one more for 8 pixels of depth."""
+"""Rows between the five that are averaged, at most; 1 at the edge and one more for each `BLOCK` of depth."""
+
+BLOCK = 8
+"""Pixels that are averaged over the same rows."""
 
 LISTED = 48
 """Holes a row has room for in the list of those to be smoothed."""
@@ -31,7 +38,8 @@ SOFT = 2
 
 
 @njit(nogil=True, cache=True)
-def next_run(known, words, x):  # type: ignore[no-untyped-def]
+@no_type_check
+def next_run(known, words, x):
     """First and one past the last unknown pixel of a row at or after `x`; `words` is the row, 8 pixels at a time."""
     width = known.shape[0]
     full = np.uint64(0x0101010101010101)
@@ -47,7 +55,8 @@ def next_run(known, words, x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def background_end(first, end, width, right_eye):  # type: ignore[no-untyped-def]
+@no_type_check
+def background_end(first, end, width, right_eye):
     """`edge` and `step` of the hole from `first` to ``end - 1``; step 0 where the whole row is unknown."""
     if first == 0 and end == width:
         return 0, 0
@@ -57,7 +66,8 @@ def background_end(first, end, width, right_eye):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True)
-def background_length(known, edge, step, most):  # type: ignore[no-untyped-def]
+@no_type_check
+def background_length(known, edge, step, most):
     """How many known pixels lie at `edge` and beyond, up to `most`."""
     width = known.shape[0]
     count = 1
@@ -67,7 +77,8 @@ def background_length(known, edge, step, most):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def soft_pixels(row, edge, step, count, across):  # type: ignore[no-untyped-def]
+@no_type_check
+def soft_pixels(row, edge, step, count, across):
     """How many pixels from `edge` on are blends of the background with the surface at `across`, up to `SOFT`."""
     if count <= SOFT + 1 or not 0 <= across < row.shape[0]:
         return 0
@@ -82,7 +93,8 @@ def soft_pixels(row, edge, step, count, across):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def difference(row, a, b):  # type: ignore[no-untyped-def]
+@no_type_check
+def difference(row, a, b):
     """Sum over channels of the absolute difference of two pixels."""
     red = abs(np.int32(row[a, 0]) - np.int32(row[b, 0]))
     green = abs(np.int32(row[a, 1]) - np.int32(row[b, 1]))
@@ -90,7 +102,8 @@ def difference(row, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def extend_rows(filled, known, words, right_eye, rough, runs, first, last):  # type: ignore[no-untyped-def]
+@no_type_check
+def extend_rows(filled, known, words, right_eye, rough, runs, first, last):
     """Fill cracks of `filled`, and write a first guess for each other hole pixel into `rough`, from its own row.
 
     The guess is a mean of background pixels at the edge, of more of them further in, with some detail of the
@@ -123,57 +136,96 @@ def extend_rows(filled, known, words, right_eye, rough, runs, first, last):  # t
 
 
 @njit(nogil=True, cache=True)
-def extend_run(row, guess, edge, step, length, count, skip):  # type: ignore[no-untyped-def]
+@no_type_check
+def extend_run(row, guess, edge, step, length, count, skip):
     """Guess one run; `count` background pixels from the one `skip` beyond `edge` may be used."""
-    detail, rest, half = np.float32(DETAIL), np.float32(1 - DETAIL), np.float32(0.5)
     origin, t = edge + step * skip, edge
-    red, green, blue = np.float32(row[origin, 0]), np.float32(row[origin, 1]), np.float32(row[origin, 2])
-    size, share, fold, turn, due = 1, rest, origin, step, SPREAD
-    end = origin + step * count
+    red, green, blue = np.int32(row[origin, 0]), np.int32(row[origin, 1]), np.int32(row[origin, 2])
+    # Colours in units of 2**-8; the mean's part changes only when a background pixel joins it.
+    base_red, base_green, base_blue = red * PLAIN + 128, green * PLAIN + 128, blue * PLAIN + 128
+    size, fold, turn, due, end = 1, origin, step, SPREAD, origin + step * count
     for _ in range(length):
         due -= 1
         if due < 0 and size < count:
             nearby = origin + step * size
-            red += np.float32(row[nearby, 0])
-            green += np.float32(row[nearby, 1])
-            blue += np.float32(row[nearby, 2])
+            red += np.int32(row[nearby, 0])
+            green += np.int32(row[nearby, 1])
+            blue += np.int32(row[nearby, 2])
             size, due = size + 1, SPREAD - 1
-            share = rest / np.float32(size)
+            base_red, base_green = red * PLAIN // size + 128, green * PLAIN // size + 128
+            base_blue = blue * PLAIN // size + 128
         t -= step
-        guess[t, 0] = red * share + detail * np.float32(row[fold, 0]) + half
-        guess[t, 1] = green * share + detail * np.float32(row[fold, 1]) + half
-        guess[t, 2] = blue * share + detail * np.float32(row[fold, 2]) + half
+        guess[t, 0] = (base_red + DETAIL * np.int32(row[fold, 0])) >> 8
+        guess[t, 1] = (base_green + DETAIL * np.int32(row[fold, 1])) >> 8
+        guess[t, 2] = (base_blue + DETAIL * np.int32(row[fold, 2])) >> 8
         fold += turn
-        if fold in (end, origin - step):
+        if fold == end or fold == origin - step:
             turn = -turn
             fold += turn
 
 
 @njit(nogil=True, cache=True)
-def smooth_rows(rough, known, runs, filled, first, last):  # type: ignore[no-untyped-def]
-    """Average the guesses over five rows of the hole, further apart further in, and write them to `filled`."""
+@no_type_check
+def smooth_rows(rough, known, runs, filled, first, last):
+    """Average the guesses over five rows of the hole, further apart further in, and write them to `filled`.
+
+    The guesses and the view are rows of samples, "h 3*w". Blocks of eight pixels whose five rows all belong to holes
+    are averaged at once, the others pixel by pixel.
+    """
+    height = known.shape[0]
     for y in range(first, last):
         for i in range(runs.shape[1]):
-            t, length = runs[y, i, 0], runs[y, i, 1]
+            start, length = runs[y, i, 0], runs[y, i, 1]
             if length == 0:
                 break
             step = 1 if length > 0 else -1
-            for k in range(abs(length)):
-                smooth_pixel(rough, known, filled, y, t - step * k, min(1 + k // 8, WIDEST))
+            for k in range(0, abs(length), BLOCK):
+                apart = min(1 + k // BLOCK, WIDEST)
+                here = start - k - BLOCK + 1 if step == 1 else start + k
+                whole = k + BLOCK <= abs(length) and y >= 2 * apart and y + 2 * apart < height
+                if whole and all_unknown(known, y, here, apart):
+                    smooth_block(rough, filled[y], y, 3 * here, apart)
+                else:
+                    for n in range(k, min(k + BLOCK, abs(length))):
+                        smooth_pixel(rough, known, filled, y, start - step * n, apart)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def smooth_pixel(rough, known, filled, y, x, apart):  # type: ignore[no-untyped-def]
+@no_type_check
+def all_unknown(known, y, x, apart):
+    """Whether all of the block's five rows belong to holes."""
+    seen = False
+    for i in range(-2, 3):
+        for n in range(BLOCK):
+            seen |= known[y + i * apart, x + n]
+    return not seen
+
+
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def smooth_block(rough, row, y, left, apart):
+    """The mean of the guesses in five rows, for the samples from `left` on."""
+    a, b, c = rough[y - 2 * apart], rough[y - apart], rough[y]
+    d, e = rough[y + apart], rough[y + 2 * apart]
+    fifth, half = np.float32(0.2), np.float32(0.5)
+    for j in range(left, left + 3 * BLOCK):
+        total = np.int32(a[j]) + np.int32(b[j]) + np.int32(c[j]) + np.int32(d[j]) + np.int32(e[j])
+        row[j] = np.float32(total) * fifth + half
+
+
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def smooth_pixel(rough, known, filled, y, x, apart):
     """The mean of the guesses at ``y - 2 * apart`` to ``y + 2 * apart`` that belong to a hole."""
-    red, green, blue, count = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    red, green, blue, count = 0, 0, 0, 0
     for i in range(-2, 3):
         v = y + i * apart
         if 0 <= v < known.shape[0] and not known[v, x]:
-            red += np.float32(rough[v, x, 0])
-            green += np.float32(rough[v, x, 1])
-            blue += np.float32(rough[v, x, 2])
-            count += np.float32(1)
-    share = np.float32(1) / count
-    filled[y, x, 0] = red * share + np.float32(0.5)
-    filled[y, x, 1] = green * share + np.float32(0.5)
-    filled[y, x, 2] = blue * share + np.float32(0.5)
+            red += rough[v, 3 * x]
+            green += rough[v, 3 * x + 1]
+            blue += rough[v, 3 * x + 2]
+            count += 1
+    share, half = np.float32(1) / np.float32(count), np.float32(0.5)
+    filled[y, 3 * x] = np.float32(red) * share + half
+    filled[y, 3 * x + 1] = np.float32(green) * share + half
+    filled[y, 3 * x + 2] = np.float32(blue) * share + half

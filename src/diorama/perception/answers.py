@@ -28,6 +28,7 @@ class DepthOptions:
     Attributes:
         kind: of a file: "inverse" (larger is nearer) or "metric" (distances).
         near, far: of a file: values of the nearest and farthest surface, None to find them.
+        people: of the embedded answer: whether person masks are used where the extra `people` is installed.
         device: of a network: "auto", "cpu", "cuda".
         threads: of a network: CPU threads of torch, None for its own choice.
     """
@@ -35,6 +36,7 @@ class DepthOptions:
     kind: DepthKind = "inverse"
     near: float | None = None
     far: float | None = None
+    people: bool = True
     device: str = "auto"
     threads: int | None = None
 
@@ -62,7 +64,7 @@ def resolve(
     """
     options, text = options or DepthOptions(), str(choice)
     if text == EMBEDDED:
-        return _embedded()
+        return _embedded(people=options.people)
     path = local_path(choice)
     if (path / "config.json").is_file():
         return HubDepth(path, work, options.device, note, options.threads)
@@ -89,9 +91,9 @@ def check(estimator: DepthEstimator, video: Video) -> None:
         estimator.check(video)
 
 
-def _embedded() -> DepthEstimator:
+def _embedded(*, people: bool) -> DepthEstimator:
     from diorama.perception.depth import EmbeddedDepth
     from diorama.perception.people import MediapipePeople, people_available
 
-    people: PeopleSegmenter | None = MediapipePeople() if people_available() else None
-    return EmbeddedDepth(people)
+    segmenter: PeopleSegmenter | None = MediapipePeople() if people and people_available() else None
+    return EmbeddedDepth(segmenter)

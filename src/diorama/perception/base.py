@@ -40,7 +40,8 @@ class DepthEstimator(Protocol):
     An estimator is called once a shot with the shot's frames in order and yields one map a frame: inverse depth,
     scaled so that 0 is the farthest and 1 the nearest surface of the shot (one scale over the shot), at any
     resolution with the frame's aspect; the caller resizes. It may look ahead, and must hold a bounded number of
-    frames. The same frames give the same maps.
+    frames; one that needs the whole shot before its first map says so by an attribute `whole_shot`, and the caller
+    then decodes twice. The same frames give the same maps.
     """
 
     name: str

@@ -24,25 +24,27 @@ def coordinates(height: int, width: int) -> tuple[Map, Map]:
 
 
 def sky(image: Picture, regions: Regions) -> Bool[np.ndarray, "h w"]:
-    """The sky: bright, smooth, from white to blue, joined to the upper border, brighter than the picture.
+    """The sky: bright, even, from white to blue, joined to the upper border, brighter than the picture.
 
-    Only a deep, even blue may also reach the lower border, where smooth floors and tables would be mistaken for it.
+    Only a clear blue may reach far down or show through gaps; smooth walls and floors would be mistaken for it.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    rough = regions.mean(np.minimum(edges, 120))
+    even = regions.mean((edges < 25).astype(np.float64))
     red, green, blue = (regions.mean(image[..., c]) for c in range(3))
     light = (red + green + blue) / 3
-    width = image.shape[1]
+    height, width = grey.shape
     tint = (blue > red - 6) & (blue > green - 10) & (green > red - 8)
-    bright = (light > 95) & (light > 1.02 * grey.mean()) & (rough < 25)
-    deep = (blue > red + 12) & (blue > green + 6) & (rough < 10)
-    fits = tint & bright & ((regions.bottom < 0.05 * width) | deep)
+    clear = (blue > red + 40) & (blue > green + 20) & (green > red + 10)
+    low = (regions.low + 0.5 - height / 2) / max(height, width) > 0.12
+    fits = tint & (even > np.where(clear, 0.5, 0.65)) & (light > 95) & (light > 1.02 * grey.mean()) & (clear | ~low)
     seeds = fits & (regions.top > 0.04 * width)
     if not seeds.any():
         return np.zeros(grey.shape, bool)
     fits &= light > 0.72 * light[seeds].max()
-    return joined(fits[regions.labels], row=0, least=0.04 * width)
+    whole = joined(fits[regions.labels], row=0, least=0.04 * width)
+    gaps = (fits & clear)[regions.labels] if (seeds & clear).any() else np.zeros_like(whole)
+    return whole | gaps
 
 
 def joined(mask: Bool[np.ndarray, "h w"], *, row: int, least: float = 1) -> Bool[np.ndarray, "h w"]:

@@ -18,11 +18,12 @@ from diorama.perception.fuse import analysis_size, read_still
 from diorama.perception.parallax import own_motion
 from diorama.perception.upsample import upsample
 
-EVERY = 5  # frames between stills
+EVERY = 6  # frames between stills
 FOLLOW = 0.12  # share of the new answer in each frame's map
 REVEALED = 0.7  # ... where the flow brought something else
 CHANGED = 24.0  # mean colour levels from which flow is held to have failed
 FORWARD = 0.25  # inverse depth that full motion of its own adds
+SOLID = 0.15  # inverse depth from which motion counts fully: flow in an even sky means nothing
 MOVING = 0.3  # share of the new motion in each frame's
 PERSON = 0.25  # share of the new answer in a person's inverse depth
 
@@ -92,8 +93,8 @@ def _follow(before: Belief, tracked: Tracked, *, fresh: bool) -> Belief:
     flow = resize_flow(small_flow, height, width)
     carried = pull(np.dstack([before.still, before.motion, before.nearness]), flow)
     still = read_still(tracked.small).nearness if fresh else np.ascontiguousarray(carried[..., 0])
-    motion = carried[..., 1] + MOVING * (own_motion(small_flow, height, width) - carried[..., 1])
-    target = still + FORWARD * motion * (1 - still)
+    motion = carried[..., 1] + MOVING * (own_motion(flow) - carried[..., 1])
+    target = still + FORWARD * motion * np.minimum(still / SOLID, 1) * (1 - still)
     share = _share(before.image, image, flow)
     nearness = carried[..., 2] + share * (target - carried[..., 2])
     return Belief(image, still, motion, _snap(nearness, image), before.person)

@@ -42,6 +42,7 @@ class HubDepth:
     """
 
     name = "hub"
+    whole_shot = True
     model: str | Path
     work: Path
     device: str = "auto"

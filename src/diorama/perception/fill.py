@@ -43,7 +43,7 @@ def fill(
     eye: Eye = "right",
     method: Method = "fast",
     disparity: Float32[np.ndarray, "h w"] | None = None,
-    share: float = 1.0,
+    share: float | int = 1.0,
     neighbours: Sequence[Neighbour] = (),
 ) -> Pixels:
     """Fill the unknown pixels of a warped view.
@@ -72,7 +72,7 @@ def fill(
     if disparity is None:
         raise UsageError("borrowing needs the frame's disparity", "disparity", "pass disparity with neighbours")
     filled, done = borrow(warped, known, disparity, neighbours=neighbours, eye=eye, share=share)
-    return edge_fill(filled, done, eye=eye)
+    return _extend(filled, done, eye, filled)
 
 
 def edge_fill(warped: Pixels, known: Bool[np.ndarray, "h w"], *, eye: Eye = "right") -> Pixels:
@@ -80,20 +80,8 @@ def edge_fill(warped: Pixels, known: Bool[np.ndarray, "h w"], *, eye: Eye = "rig
 
     Arguments as in `fill`.
     """
-    warped, known = np.ascontiguousarray(warped), np.ascontiguousarray(known)
-    filled, rough, words, right = np.empty_like(warped), np.empty_like(warped), _words(known), eye == "right"
-    runs = np.empty((len(known), LISTED, 2), np.int32)
-
-    def guess(first: int, last: int) -> None:
-        filled[first:last] = warped[first:last]
-        extend_rows(filled, known, words, right, rough, runs, first, last)
-
-    def smooth(first: int, last: int) -> None:
-        smooth_rows(rough, known, runs, filled, first, last)
-
-    bands(len(warped), guess)
-    bands(len(warped), smooth)
-    return _blank_rows(filled, known)
+    warped = np.ascontiguousarray(warped)
+    return _extend(warped, np.ascontiguousarray(known), eye, np.empty_like(warped))
 
 
 def telea_fill(warped: Pixels, known: Bool[np.ndarray, "h w"]) -> Pixels:
@@ -117,7 +105,7 @@ def borrow(
     *,
     neighbours: Sequence[Neighbour],
     eye: Eye = "right",
-    share: float = 1.0,
+    share: float | int = 1.0,
 ) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
     """Fill hole pixels whose background another frame shows.
 
@@ -145,6 +133,25 @@ def borrow(
 
         bands(len(filled), work)
     return filled, done
+
+
+def _extend(warped: Pixels, known: Bool[np.ndarray, "h w"], eye: Eye, filled: Pixels) -> Pixels:
+    """`edge_fill` into `filled`, which may be `warped` itself."""
+    rough, words, right = np.empty_like(filled), _words(known), eye == "right"
+    runs = np.empty((len(known), LISTED, 2), np.int32)
+    guesses, samples = rough.reshape(len(rough), -1), filled.reshape(len(filled), -1)
+
+    def guess(first: int, last: int) -> None:
+        if filled is not warped:
+            filled[first:last] = warped[first:last]
+        extend_rows(filled, known, words, right, rough, runs, first, last)
+
+    def smooth(first: int, last: int) -> None:
+        smooth_rows(guesses, known, runs, samples, first, last)
+
+    bands(len(filled), guess)
+    bands(len(filled), smooth)
+    return _blank_rows(filled, known)
 
 
 def _check(neighbour: Neighbour, warped: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]) -> None:

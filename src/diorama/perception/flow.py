@@ -1,5 +1,7 @@
 """Dense optical flow between two reduced frames, and carrying maps along it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -18,7 +20,7 @@ def dense_flow(here: Small, there: Small) -> Flow:
     """
     if min(here.shape[:2]) < LEAST_SIDE:
         return np.zeros((*here.shape[:2], 2), np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     return np.asarray(search.calc(grey(here), grey(there), None), np.float32)
 
 
@@ -33,18 +35,13 @@ def pull(values: np.ndarray, flow: Flow) -> np.ndarray:
     Bilinear; outside the picture the nearest border value counts. `values` is "sh sw" or "sh sw c", float32 or uint8.
     """
     height, width = flow.shape[:2]
-    x, y = _grid(height, width)
-    target = np.empty((height, width, 2), np.float32)
-    np.add(flow[..., 0], x, out=target[..., 0])
-    np.add(flow[..., 1], y, out=target[..., 1])
-    return np.asarray(cv2.remap(values, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(
+        cv2.remap(values, flow[..., 0] + x, flow[..., 1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
 def resize_flow(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "h w 2"]:
     """The same motion on another pixel grid."""
     scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
     return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA), np.float32) * scale
-
-
-def _grid(height: int, width: int) -> tuple[Float32[np.ndarray, "1 w"], Float32[np.ndarray, "h 1"]]:
-    return np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]

@@ -9,8 +9,8 @@ from jaxtyping import Float64, UInt8
 Segments = Float64[np.ndarray, "n 4"]
 
 LEAST = 0.035  # shortest line used, in picture units
-MOST = 120  # longest lines used
-PAIRED = 40  # ... of which pairs are intersected
+MOST = 100  # longest lines used
+PAIRED = 32  # ... of which pairs are intersected
 TOLERANCE = np.sin(np.radians(2.0))
 
 

@@ -1,4 +1,4 @@
-"""Nearness from motion: what moves otherwise than the scene as a whole, because it is near or because it moves itself."""
+"""Nearness from motion: what moves otherwise than the scene as a whole: it is near, or moves itself."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from diorama.perception.flow import Flow
 DEAD = 0.0012  # picture widths a frame: below this, flow is noise
 FULL = 0.006  # ... from here on a motion of its own counts fully
 ROUNDS = 6
-STEP = 8  # pixels between the samples that the camera's motion is fitted to
+STEP = 4  # pixels between the samples that the camera's motion is fitted to
 
 
 def camera_motion(flow: Flow) -> Flow:
@@ -36,15 +36,14 @@ def camera_motion(flow: Flow) -> Flow:
     return (down[:, None] + across[None]).astype(np.float32)
 
 
-def own_motion(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "h w"]:
-    """How clearly each pixel moves on its own, 0..1, on a grid of `height` x `width`.
+def own_motion(flow: Flow) -> Float32[np.ndarray, "sh sw"]:
+    """How clearly each pixel moves on its own, 0..1.
 
     Zero for a still scene, a panning or zooming camera, and a scene that is one plane.
     """
     rest = flow - camera_motion(flow)
-    amount = np.sqrt((rest * rest).sum(2)) / max(flow.shape[:2])
-    motion = np.clip((amount - DEAD) / (FULL - DEAD), 0, 1)
-    return np.asarray(cv2.resize(motion, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    amount = cv2.magnitude(rest[..., 0], rest[..., 1]) / max(flow.shape[:2])
+    return np.asarray(np.clip((amount - DEAD) / (FULL - DEAD), 0, 1), np.float32)
 
 
 def _basis(x: np.ndarray, y: np.ndarray, height: int, width: int) -> Float64[np.ndarray, "n 3"]:

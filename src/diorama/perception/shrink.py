@@ -12,8 +12,12 @@ def shrink(image: Pixels, height: int, width: int) -> UInt8[np.ndarray, "sh sw 3
 
     Halving first takes OpenCV's fast path for whole factors: a third of the time of one step from 720p to 384 x 216.
     """
-    while image.shape[0] >= 2 * height and image.shape[1] >= 2 * width and image.shape[0] % 2 == image.shape[1] % 2 == 0:
+    while _halves(image.shape[0], height) and _halves(image.shape[1], width):
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))
+
+
+def _halves(side: int, goal: int) -> bool:
+    return side % 2 == 0 and side >= 2 * goal

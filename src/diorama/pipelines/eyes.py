@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32
 
 from diorama.core.video import Pixels
 from diorama.geometry.warp import TEAR, Eye, eye_warp
-from diorama.media.stereo import even, pack
+from diorama.media.stereo import Packed, even, pack
 from diorama.perception.fill import fill
 from diorama.perception.neighbours import Neighbour
 from diorama.pipelines.presets import Look
@@ -78,7 +78,7 @@ def make_eyes(
 _PLACES = {"center": (-0.5, 0.5), "left": (0.0, 1.0), "right": (-1.0, 0.0)}
 
 
-def pictures(eyes: Eyes, image: Pixels, inverse_depth: Float32[np.ndarray, "h w"], look: Look) -> tuple[Pixels, ...]:
+def pictures(eyes: Eyes, image: Pixels, inverse_depth: Float32[np.ndarray, "h w"], look: Look) -> tuple[Packed, ...]:
     """What is encoded: one packed picture, or one picture a view for separate files; sides made even."""
     if look.format == "eyes" or look.views > 2:
         views = eyes.views[::-1] if look.swap else eyes.views

@@ -12,8 +12,10 @@ from diorama.core.parallel import ahead
 from diorama.core.timing import Timings
 from diorama.core.video import Frame
 from diorama.perception.base import DepthEstimator, Tracked
+from diorama.perception.flow import dense_flow
 from diorama.perception.neighbours import History
 from diorama.perception.shots import track
+from diorama.perception.stabilise import Steadiness, stabilise
 from diorama.perception.upsample import upsample
 from diorama.pipelines.comfort import measure
 from diorama.pipelines.convergence import choose_convergence
@@ -27,6 +29,10 @@ SETTLE_BYTES = 200_000_000
 QUEUE = 3
 
 DepthMap = Float32[np.ndarray, "dh dw"]
+Answer = Callable[[Iterable[Tracked]], Iterator[DepthMap]]
+# The released filter is guided by the unsmoothed map and brings back half of the flicker that averaging took away
+# (docs/decisions.md), so the average guides it here.
+STEADY = Steadiness(guide="average")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,21 +110,22 @@ class FrameStream:
             yield places.popleft(), replace(tracked, shot=tracked.shot + since.shot)
 
     def _seen(self, since: Since) -> Iterator[Seen]:
-        if getattr(self.estimator, "whole_shot", False):  # decoded twice rather than held in memory
-            pairs = zip(self._tracked(since), self._maps(self._tracked(since)), strict=False)
-            with_depth = ((place, tracked, depth) for (place, tracked), depth in pairs)
-            groups = itertools.groupby(with_depth, key=lambda item: item[1].shot)
-            for _, shot in groups:
-                yield from self._settled(shot)
-            return
+        answer: Answer = self.estimator
+        if getattr(self.estimator, "whole_shot", False):
+            answer = self._steady(self._maps(since))
         for _, group in itertools.groupby(self._tracked(since), key=lambda item: item[1].shot):
-            yield from self._settled(self._paired(group))
+            yield from self._settled(self._paired(group, answer))
 
-    def _maps(self, frames: Iterator[tuple[int, Tracked]]) -> Iterator[DepthMap]:
-        for _, shot in itertools.groupby(frames, key=lambda item: item[1].shot):
+    def _maps(self, since: Since) -> Iterator[DepthMap]:
+        """Maps from an estimator that must see a whole shot first: decoded twice rather than held in memory."""
+        for _, shot in itertools.groupby(self._tracked(since), key=lambda item: item[1].shot):
             yield from self.estimator(tracked for _, tracked in shot)
 
-    def _paired(self, shot: Iterable[tuple[int, Tracked]]) -> Iterator[tuple[int, Tracked, DepthMap]]:
+    def _steady(self, maps: Iterator[DepthMap]) -> Answer:
+        """Single-frame networks flicker: their maps are averaged along the flow (S2VG section 1.1)."""
+        return lambda shot: stabilise(zip(shot, maps, strict=False), dense_flow, STEADY)
+
+    def _paired(self, shot: Iterable[tuple[int, Tracked]], answer: Answer) -> Iterator[tuple[int, Tracked, DepthMap]]:
         """Each frame with its map; holds as many frames as the estimator looks ahead."""
         held: deque[tuple[int, Tracked]] = deque()
 
@@ -127,8 +134,7 @@ class FrameStream:
                 held.append((place, tracked))
                 yield tracked
 
-        maps = self.timings.stage("look: shots, flow and depth", self.estimator(passing()))
-        for depth in maps:
+        for depth in self.timings.stage("look: shots, flow and depth", answer(passing())):
             yield (*held.popleft(), depth)
 
     def _settled(self, shot: Iterable[tuple[int, Tracked, DepthMap]]) -> Iterator[Seen]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import diorama
+from diorama.core.memory import keep_freed_memory
 from diorama.core.progress import Progress, Silent
 from diorama.core.timing import Timings
 from diorama.errors import DioramaError, InterruptedRunError, UsageError
@@ -47,12 +48,14 @@ class StereoRun:
         resume: go on with an unfinished run.
         report: write the HTML page beside the output.
         piece_frames: frames between two resumable points.
+        samples: folder that keeps a few moments of the film (`SampleFolder`); None where only the report needs them.
     """
 
     overwrite: bool = False
     resume: bool = False
     report: bool = False
     piece_frames: int = PIECE_FRAMES
+    samples: Path | None = None
 
     def __post_init__(self) -> None:
         if self.piece_frames < 1:
@@ -103,6 +106,7 @@ def stereo(
     """
     config, run, progress = config or StereoConfig(), run or StereoRun(), progress or Silent()
     began = time.perf_counter()
+    keep_freed_memory()
     clip = config.clip
     streams = clip.streams
     opened = open_media(
@@ -178,7 +182,7 @@ class _Job:
     def estimator(self, work: Path) -> DepthEstimator:
         """What answers depth, checked against the clip."""
         choice = self.config.depth
-        options = answers.DepthOptions(choice.depth_kind, choice.near, choice.far, choice.device)
+        options = answers.DepthOptions(choice.depth_kind, choice.near, choice.far, choice.people, choice.device)
         found = answers.resolve(choice.depth, work, options, note=self.note)
         answers.check(found, self.plan.video[: int(self.plan.index[-1]) + 1])
         return found
@@ -210,7 +214,7 @@ class _Job:
     def _pieces(self, work: WorkFolder, encoding: Encoding) -> list[Done]:
         streams = len(self.target.files)
         before = work.done(streams)
-        stream = self._stream(self.estimator(work.path / "depth"), SampleFolder(work.path))
+        stream = self._stream(self.estimator(work.path / "depth"), self._samples(work))
         since = Since()
         if before:
             last = before[-1]
@@ -226,8 +230,11 @@ class _Job:
 
     def _stream(self, estimator: DepthEstimator, samples: SampleFolder) -> FrameStream:
         wanted = frozenset(len(self.plan) * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES))
-        chosen = wanted if self.run.report else frozenset()
+        chosen = wanted if self.run.report or self.run.samples else frozenset()
         return FrameStream(self.plan, self.config.look, estimator, self.timings, samples.keep, chosen)
+
+    def _samples(self, work: WorkFolder) -> SampleFolder:
+        return SampleFolder(self.run.samples or work.path)
 
     def _spec(self, encoding: Encoding) -> StreamSpec:
         plan, look, video = self.plan, self.config.look, self.plan.video
@@ -305,7 +312,7 @@ class _Job:
         recipe = self.recipe()
         work = WorkFolder(self.target.path, recipe.identity, resume=False)
         try:
-            stream = self._stream(self.estimator(work.path / "depth"), SampleFolder(work.path))
+            stream = self._stream(self.estimator(work.path / "depth"), self._samples(work))
             (shown,) = stream.shown(Since())
             for image, file in zip(shown.images, self.target.files, strict=True):
                 save_image(file, image, overwrite=self.target.overwrite)

@@ -1,0 +1,41 @@
+"""The pictures of the README, made from sample clips: python examples/readme_pictures.py"""
+
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from samples import sample
+
+from diorama import StereoConfig, StereoRun, stereo
+from diorama.media.images import save_image
+from diorama.media.stereo import pack
+from diorama.pipelines.presets import Clip
+from diorama.pipelines.report import colored, marked
+from diorama.pipelines.samples import SampleFolder
+
+TARGET = Path(__file__).parent.parent / "docs" / "images"
+
+
+def main() -> None:
+    """One row: source, depth, what is uncovered, and both eyes as an anaglyph."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = StereoRun(samples=folder)
+        stereo(sample("bigbuckbunny"), folder / "film.mp4", StereoConfig(clip=Clip(end="2.4")), run=run)
+        moment = SampleFolder(folder).load()[0]
+    known = moment.known if moment.known is not None else np.ones(moment.right.shape[:2], bool)
+    pictures = [
+        moment.source,
+        cv2.resize(colored(moment.nearness), moment.source.shape[1::-1]),
+        marked(moment.right, known),
+        pack(moment.left, moment.right, "anaglyph"),
+    ]
+    small = [cv2.resize(np.asarray(p, np.uint8), (640, 360), interpolation=cv2.INTER_AREA) for p in pictures]
+    gap = np.full((360, 8, 3), 255, np.uint8)
+    top, bottom = np.hstack([small[0], gap, small[1]]), np.hstack([small[2], gap, small[3]])
+    save_image(TARGET / "stereo.jpg", np.vstack([top, np.full((8, top.shape[1], 3), 255, np.uint8), bottom]))
+
+
+if __name__ == "__main__":
+    main()
