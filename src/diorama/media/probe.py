@@ -17,6 +17,7 @@ from jaxtyping import Int64
 
 from diorama.core.video import ColorTags
 from diorama.errors import DamagedMediaError, DioramaError, MediaError, UsageError
+from diorama.media.hdr import HdrMetadata, hdr_metadata
 from diorama.media.safe import CONTAINER_OPTIONS, Limits, regular_file
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Probe:
         rotation: counter-clockwise quarter turns to apply to decoded frames.
         sar: shape of a pixel, width over height, before rotation.
         bits: per component.
+        hdr: static HDR10 metadata, where the first frame carries it.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Probe:
     interlaced: bool
     scan: Scan
     notes: tuple[str, ...] = ()
+    hdr: HdrMetadata | None = None
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -147,6 +150,7 @@ def probe(
         bool(first.interlaced_frame),
         scan,
         notes,
+        hdr_metadata(first),
     )
 
 

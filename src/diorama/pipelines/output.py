@@ -11,6 +11,7 @@ from diorama.media.atomic import atomic_path
 from diorama.media.boxes import inject
 from diorama.media.encoding import CONTAINERS, Encoding
 from diorama.media.formats import ContainerTags, container_tags, stereo_format
+from diorama.media.hdr import HdrMetadata
 from diorama.media.recipe import Recipe, sidecar_path, write_sidecar
 from diorama.media.safe import IMAGE_SUFFIXES, local_path
 from diorama.pipelines.presets import Look
@@ -108,11 +109,13 @@ def tags_of(look: Look, suffix: str) -> ContainerTags:
     return tags if suffix in (".mp4", ".m4v", ".mov") else ContainerTags(None, tags.matroska, tags.x264)
 
 
-def encoder_options(tags: ContainerTags, encoding: Encoding) -> dict[str, dict[str, str]]:
-    """Extra encoder options by codec: the H.264 frame-packing message."""
-    if tags.x264 is None or encoding.codec != "libx264":
-        return {}
-    return {"libx264": {"x264-params": tags.x264}}
+def encoder_options(tags: ContainerTags, encoding: Encoding, hdr: HdrMetadata | None) -> dict[str, dict[str, str]]:
+    """Extra encoder options by codec: the H.264 frame-packing message, and HDR10 metadata in HEVC."""
+    if encoding.codec == "libx264" and tags.x264 is not None:
+        return {"libx264": {"x264-params": tags.x264}}
+    if encoding.codec == "libx265" and hdr is not None:
+        return {"libx265": {"x265-params": hdr.x265_params()}}
+    return {}
 
 
 def publish(made: Path, target: Path, tags: ContainerTags, recipe: Recipe, *, overwrite: bool) -> None:

@@ -54,6 +54,12 @@ class Schedule:
         """Average rate of the output."""
         return Fraction(len(self)) / max(self.end - self.first, self.time_base)
 
+    @property
+    def last_duration(self) -> int:
+        """Ticks that the last output frame is shown."""
+        whole = round((self.end - self.first) / self.time_base)
+        return max(1, whole - int(self.pts[-1] - self.pts[0]))
+
     def frames(self, since: int = 0) -> Iterator[tuple[int, Frame]]:
         """Yield (position, frame) from output position `since` on, scaled and opaque, with the output's pts."""
         if since >= len(self):
@@ -81,13 +87,15 @@ class Schedule:
         return replace(frame, image=np.ascontiguousarray(image), alpha=None)
 
 
-def schedule(video: Video, clip: Clip, widen: Fraction = Fraction(1)) -> Schedule:
+def schedule(video: Video, clip: Clip, widen: Fraction = Fraction(1), *, clocked: bool = True) -> Schedule:
     """Decide the frames of a run.
 
     Args:
         video: the source.
         clip: trimming, rate, scale and background.
         widen: factor on the width, which makes pixels square where the output cannot say that they are not.
+        clocked: whether the source has a clock of its own. Numbered images have none: there `clip.fps` says how fast
+            they follow each other, and every one of them is shown.
 
     Raises:
         UsageError: nothing lies between start and end, or the frames are too small to have two eyes.
@@ -98,6 +106,8 @@ def schedule(video: Video, clip: Clip, widen: Fraction = Fraction(1)) -> Schedul
         raise UsageError(
             f"frames of {width}x{height} are too small", "", f"at least {MIN_SIDE} pixels a side are needed"
         )
+    if clip.fps is not None and not clocked:
+        video, clip = _paced(video, _rate(clip.fps)), replace(clip, fps=None)
     start, stop = _span(video, clip)
     first = int(video.pts[start]) * video.time_base
     end = int(video.pts[stop - 1] + video.durations[stop - 1]) * video.time_base
@@ -107,7 +117,7 @@ def schedule(video: Video, clip: Clip, widen: Fraction = Fraction(1)) -> Schedul
         moved = int(video.pts[start]) if trimmed else 0
         pts, time_base = video.pts[start:stop] - moved, video.time_base
     else:
-        rate = Fraction(clip.fps).limit_denominator(1001)
+        rate = _rate(clip.fps)
         count = max(1, round((end - first) * rate))
         ticks = np.arange(count, dtype=np.int64)
         at = np.array([float(first + Fraction(int(k)) / rate) for k in ticks]) + 1e-9
@@ -127,6 +137,19 @@ def schedule(video: Video, clip: Clip, widen: Fraction = Fraction(1)) -> Schedul
         width,
         clip.background_rgb,
     )
+
+
+def _rate(fps: float) -> Fraction:
+    """Frames per second as a fraction; 23.976, 29.97 and 59.94 are how people write multiples of 1000/1001."""
+    television = Fraction(round(fps) * 1000, 1001)
+    whole = fps == round(fps)
+    return television if not whole and abs(fps - television) < 0.002 else Fraction(fps).limit_denominator(1001)
+
+
+def _paced(video: Video, rate: Fraction) -> Video:
+    """The same frames, one after the other at `rate`."""
+    ticks = np.arange(len(video), dtype=np.int64)
+    return replace(video, pts=ticks, durations=np.ones_like(ticks), time_base=1 / rate)
 
 
 def _scaled(side: int, factor: float) -> int:

@@ -250,7 +250,7 @@ class _Job:
             video.color,
             self.sar,
             look.format in ("anaglyph", "red-cyan"),
-            encoder_options(tags, encoding),
+            encoder_options(tags, encoding, self.opened.probe.hdr if self.opened.probe else None),
         )
 
     def _finish(self, work: WorkFolder, pieces: list[Done], recipe: Recipe) -> None:
