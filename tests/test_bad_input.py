@@ -104,11 +104,10 @@ def no_frames(folder: Path, make: Any) -> None:
 
 def resized(folder: Path, make: Any) -> None:
     """Two sizes one after the other, as a broadcast may switch."""
-    first = make(folder / "first.ts", frames=FRAMES, size=(64, 96), codec_options={"bf": "0"})
-    second = make(folder / "second.ts", frames=FRAMES, size=(96, 128), pts=list(range(20, 20 + FRAMES)))
-    (folder / "in.ts").write_bytes(first.read_bytes() + second.read_bytes())
-    first.unlink()
-    second.unlink()
+    parts = [make(folder / f"{size[0]}.h264", frames=FRAMES, size=size) for size in ((64, 96), (96, 128))]
+    (folder / "in.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    for part in parts:
+        part.unlink()
 
 
 def patched(name: str, old: bytes, new: bytes, **how: Any) -> Make:
@@ -164,6 +163,11 @@ def depth(values: Callable[[np.ndarray], np.ndarray], name: str = "d.npy") -> Ma
 def with_nan(maps: np.ndarray) -> np.ndarray:
     maps[3, 10, 10] = np.nan
     return maps
+
+
+def image(name: str, size: tuple[int, int]) -> Make:
+    """A still picture."""
+    return lambda folder, _: Image.new("1", size).save(folder / name)
 
 
 def folder_of(*sizes: tuple[int, int]) -> Make:
@@ -223,46 +227,72 @@ CASES = (
     Case("5 random bytes", data(np.random.default_rng(1).bytes(20_000)), 3, "not a recognised video"),
     Case("6 cut in half", cut(0.5), 4, "of 60 frames"),
     Case("6 cut in half, mkv", cut(0.5, name="in.mkv"), 4, "frames", "stereo in.mkv -o out.mp4"),
-    Case("6 cut in half, mpegts", cut(0.5, name="in.ts"), 4, "frames", "stereo in.ts -o out.mp4"),
-    Case("7 cut to a stub", cut(0.01), 3, "cut off"),
+    Case("6 cut in half, mpegts", cut(0.5, name="in.ts"), 4, "damaged", "stereo in.ts -o out.mp4"),
+    Case("7 cut to a stub", cut(0.01), 3, "no video stream"),
     Case("7 cut to a stub, mkv", cut(0.01, name="in.mkv"), 3, "video", "stereo in.mkv -o out.mp4"),
     Case("8 cut before the index", cut(0.8, fast=False), 3, "moov"),
-    Case("9 flipped bytes", flipped(), 4, " s"),
-    Case("9 flipped bytes, mkv", flipped("in.mkv"), 4, " s", "stereo in.mkv -o out.mp4"),
+    Case("9 flipped bytes", flipped(), 4, " s "),
+    Case("9 flipped bytes, mkv", flipped("in.mkv"), 4, " s ", "stereo in.mkv -o out.mp4"),
     Case("10 sound only", sound_only, 3, "no video stream (found: audio)"),
-    Case("11 no frames", no_frames, 3, "0 frames", "stereo in.mkv -o out.mp4"),
+    Case("11 no frames", no_frames, 3, "before its first frame", "stereo in.mkv -o out.mp4"),
     Case("13 a cut PNG", data(PNG_HEAD + bytes(30), "in.png"), 3, "image", "stereo in.png -o out.mp4"),
-    Case("13 a huge PNG", data(PNG_HEAD + (b"\0\0\x40\0" * 2) + b"\x08\2\0\0\0" + bytes(4), "in.png"), 5, "16384x16384",
-         "stereo in.png -o out.mp4"),
+    Case("13 a huge PNG", image("in.png", (9000, 9000)), 5, "9000x9000", "stereo in.png -o out.mp4"),
     Case("21 1x1", clip("in.mkv", size=(1, 1), codec="ffv1", pix_fmt="bgr0"), 2, "too small", "stereo in.mkv -o o.mp4"),
     Case("21 2x2", clip(size=(2, 2)), 2, "too small"),
     Case("21 16x16", clip(size=(16, 16)), 2, "too small"),
     Case("21 scaled to nothing", clip(), 2, "too small", "stereo in.mp4 -o out.mp4 --scale 0.1"),
-    Case("22 16384x16384, y4m", data(b"YUV4MPEG2 W16384 H16384 F25:1 C420\nFRAME\n" + bytes(99), "in.y4m"), 5,
-         "16384x16384", "stereo in.y4m -o out.mp4"),
-    Case("22 16384x16384, mkv", patched("in.mkv", b"\xb0\x82\x01\x2c\xba\x82\x01\x2c", b"\xb0\x82\x40\0\xba\x82\x40\0",
-         size=(300, 300), codec="ffv1", pix_fmt="bgr0"), 5, "16384x16384", "stereo in.mkv -o out.mp4"),
+    Case(
+        "22 16384x16384, y4m",
+        data(b"YUV4MPEG2 W16384 H16384 F25:1 C420\nFRAME\n" + bytes(99), "in.y4m"),
+        5,
+        "16384x16384",
+        "stereo in.y4m -o out.mp4",
+    ),
+    Case(
+        "22 16384x16384, mkv",
+        patched(
+            "in.mkv",
+            b"\xb0\x82\x01\x2c\xba\x82\x01\x2c",
+            b"\xb0\x82\x40\0\xba\x82\x40\0",
+            size=(300, 300),
+            codec="ffv1",
+            pix_fmt="bgr0",
+        ),
+        5,
+        "16384x16384",
+        "stereo in.mkv -o out.mp4",
+    ),
     Case("23 over --max-pixels", clip(), 5, "--max-pixels", "stereo in.mp4 -o out.mp4 --max-pixels 1000"),
     Case("23 over --max-frames", clip(), 5, "--max-frames", "stereo in.mp4 -o out.mp4 --max-frames 3"),
     Case("23 over --max-seconds", clip(), 5, "--max-seconds", "stereo in.mp4 -o out.mp4 --max-seconds 0.1"),
     Case("25 a synthetic source", nothing, 3, "no such file", "stereo testsrc -o out.mp4"),
     Case("25 a synthetic source by name", nothing, 2, "local files", "stereo lavfi:testsrc -o out.mp4"),
     Case("25 a device", nothing, 3, "not a regular file", "stereo /dev/zero -o out.mp4"),
-    Case("30 another size in mid-stream", resized, 4, "size changes", "stereo in.ts -o out.mp4"),
+    Case("30 another size in mid-stream", resized, 4, "size changes", "stereo in.h264 -o out.mp4"),
     Case("31 no such stream", clip(), 2, "no stream 7", "stereo in.mp4 -o out.mp4 --map 7"),
     Case("31 not a stream number", clip(), 2, "--map", "stereo in.mp4 -o out.mp4 --map video"),
     Case("33 encrypted", clip(options=CENC), 3, "encrypted"),
     Case("33 encrypted, by name only", patched("in.mp4", b"avc1\0", b"encv\0"), 3, "encrypted"),
-    *(Case(f"34 {kind}", both(data(text), clip("other.mp4")), 3, "not a recognised video")
-      for kind, text in PLAYLISTS.items()),
-    *(Case(f"35 {url.partition(':')[0]}:", clip(), 2, "local files", ("stereo", url, "-o", "out.mp4"))
-      for url in ("http://127.0.0.1:9/a.mp4", "concat:in.mp4|in.mp4", "pipe:0", "subfile,,start,0,end,9,,:in.mp4",
-                  "file:in.mp4", "https+tls://example.invalid/a")),
+    *(
+        Case(f"34 {kind}", both(data(text), clip("other.mp4")), 3, "not a recognised video")
+        for kind, text in PLAYLISTS.items()
+    ),
+    *(
+        Case(f"35 {url.partition(':')[0]}:", clip(), 2, "local files", ("stereo", url, "-o", "out.mp4"))
+        for url in (
+            "http://127.0.0.1:9/a.mp4",
+            "concat:in.mp4|in.mp4",
+            "pipe:0",
+            "subfile,,start,0,end,9,,:in.mp4",
+            "file:in.mp4",
+            "https+tls://example.invalid/a",
+        )
+    ),
     Case("35 a protocol as output", clip(), 2, "local files", "stereo in.mp4 -o tcp://127.0.0.1:9/out.mp4"),
     Case("36 a leading hyphen is an option", nothing, 2, "-leading.mp4", "stereo -leading.mp4 -o out.mp4"),
     Case("36 a leading hyphen after --", nothing, 3, "no such file", "stereo -o out.mp4 -- -leading.mp4"),
     Case("36 over 255 bytes", nothing, 2, "255 bytes", ("stereo", "é" * 130 + ".mp4", "-o", "out.mp4")),
-    Case("36 over 4096 bytes", nothing, 3, "cannot be read", ("stereo", "a/" * 3000 + "in.mp4", "-o", "out.mp4")),
+    Case("36 over 4096 bytes", nothing, 2, "too long", ("stereo", "a/" * 3000 + "in.mp4", "-o", "out.mp4")),
     Case("36 NUL", nothing, 2, "NUL", ("stereo", "in\0.mp4", "-o", "out.mp4")),
     Case("36 line breaks", nothing, 3, r"in\n\u2028\x1b[31m.mp4", ("stereo", "in\n\u2028\x1b[31m.mp4", "-o", "o.mp4")),
     Case("37 a link to a device", special("/dev/zero"), 3, "not a regular file"),
@@ -272,20 +302,45 @@ CASES = (
     Case("37 a FIFO", special("fifo"), 3, "not a regular file"),
     Case("37 a socket", special("socket"), 3, "not a regular file"),
     Case("38 output = input", clip(), 2, "the output is the input", "stereo in.mp4 -o ./in.mp4 --overwrite"),
-    Case("38 output = input by a link", both(clip(), lambda f, _: os.link(f / "in.mp4", f / "same.mp4")), 2,
-         "the output is the input", "stereo in.mp4 -o same.mp4 --overwrite"),
-    Case("38 output = the depth file", both(clip(), clip("d.mp4")), 2, "the output is the input",
-         "stereo in.mp4 --depth d.mp4 -o d.mp4 --overwrite"),
-    Case("38 a sidecar = the input", clip("o.mp4.comfort.png", codec="png", pix_fmt="rgb24", options={"f": "image2"},
-         frames=1), 2, "the output is the input", "stereo o.mp4.comfort.png -o o.mp4 --overwrite"),
+    Case(
+        "38 output = input by a link",
+        both(clip(), lambda f, _: os.link(f / "in.mp4", f / "same.mp4")),
+        2,
+        "the output is the input",
+        "stereo in.mp4 -o same.mp4 --overwrite",
+    ),
+    Case(
+        "38 output = the depth file",
+        both(clip(), clip("d.mp4")),
+        2,
+        "the output is the input",
+        "stereo in.mp4 --depth d.mp4 -o d.mp4 --overwrite",
+    ),
+    Case(
+        "38 output = input by an extra",
+        image("out.mp4.comfort.png", (96, 64)),
+        2,
+        "the output is the input",
+        "stereo out.mp4.comfort.png -o out.mp4 --overwrite",
+    ),
     Case("39 a file as output folder", both(clip(), data(b"", "file")), 2, "folder", "stereo in.mp4 -o file/out.mp4"),
-    Case("39 a file as outer output folder", both(clip(), data(b"", "file")), 2, "folder",
-         "stereo in.mp4 -o file/sub/out.mp4"),
+    Case(
+        "39 a file as outer output folder",
+        both(clip(), data(b"", "file")),
+        2,
+        "folder",
+        "stereo in.mp4 -o file/sub/out.mp4",
+    ),
     Case("40 the output exists", both(clip(), data(b"precious", "out.mp4")), 2, "exists"),
-    Case("40 one of the eyes exists", both(clip(), data(b"precious", "out_right.mp4")), 2, "exists",
-         "stereo in.mp4 -o out.mp4 --format eyes"),
+    Case(
+        "40 one of the eyes exists",
+        both(clip(), data(b"precious", "out_right.mp4")),
+        2,
+        "exists",
+        "stereo in.mp4 -o out.mp4 --format eyes",
+    ),
     Case("52 depth with NaN", depth(with_nan), 2, "NaN", DEPTH),
-    Case("52 depth with infinity", depth(lambda m: m / 0), 2, "infinity", DEPTH),
+    Case("52 depth with infinity", depth(lambda m: m * np.inf), 2, "infinity", DEPTH),
     Case("52 depth of another shape", depth(lambda m: m[:, :, :60]), 2, "60x64", DEPTH),
     Case("52 depth for too few frames", depth(lambda m: m[:4]), 2, "4 maps, expected 6", DEPTH),
     Case("52 depth in colour", depth(lambda m: np.stack([m, 1 - m, m], -1)), 2, "shape", DEPTH),

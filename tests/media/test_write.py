@@ -71,7 +71,7 @@ def test_pieces_join_with_exact_times_and_audio(make_clip, tmp_path: Path) -> No
         with FrameWriter(path, spec, encoding) as writer:
             for frame in window:
                 writer.write(frame.image, frame.pts)
-        pieces.append(Piece(path, tuple(int(p) for p in window.pts)))
+        pieces.append(Piece(path, tuple(writer.packet_pts)))
     for suffix in (".mp4", ".mov"):
         target = tmp_path / f"whole{suffix}"
         assert assemble(Assembly(tuple(pieces), video.time_base, source), target) == ()
@@ -109,7 +109,7 @@ def test_subtitles_and_chapters_pass(tmp_path: Path, make_clip) -> None:
     ) as w:
         for frame in opened:
             w.write(frame.image, frame.pts)
-    whole = Piece(piece, tuple(int(p) for p in opened.pts))
+    whole = Piece(piece, tuple(w.packet_pts))
     target = tmp_path / "whole.mkv"
     assert assemble(Assembly((whole,), opened.time_base, source), target) == ()
     with av.open(str(target)) as container:

@@ -1,7 +1,7 @@
 """Encoded pieces plus everything the source carried besides video, into one container, without re-encoding.
 
 Timestamps are the pipeline's own: a piece's container may round them (Matroska: milliseconds), so every packet gets
-back the exact pts of its frame by rank, and decoding times that are monotonic across pieces.
+back its exact pts, and a decoding time that is monotonic across pieces.
 """
 
 import heapq
@@ -30,7 +30,7 @@ class Piece:
 
     Attributes:
         path: a file with one video stream.
-        pts: presentation time of each frame in display order, in the assembly's time base.
+        pts: display time of each packet in the order of decoding, in the assembly's time base.
     """
 
     path: Path
@@ -109,10 +109,10 @@ def _chain(first: Timed, rest: Iterator[Timed]) -> Iterator[Timed]:
 
 def _video_feed(assembly: Assembly, out: av.container.OutputContainer) -> Iterator[Timed]:
     stream: Any = None
-    all_pts = np.array([p for piece in assembly.pieces for p in piece.pts], np.int64)
+    shown = np.sort(np.array([p for piece in assembly.pieces for p in piece.pts], np.int64))
     offset = round(assembly.shift / assembly.time_base)
+    depth = max((_reorder_depth(piece.pts) for piece in assembly.pieces), default=0)
     done = 0
-    depth = max((_reorder_depth(piece) for piece in assembly.pieces), default=0)
     for piece in assembly.pieces:
         with open_container(piece.path) as container:
             encoded = container.streams.video[0]
@@ -120,32 +120,30 @@ def _video_feed(assembly: Assembly, out: av.container.OutputContainer) -> Iterat
                 stream = out.add_stream_from_template(encoded)
                 stream.time_base = assembly.time_base
                 stream.metadata.update(assembly.video_metadata)
-            ranks = _display_ranks(piece)
-            packets = (p for p in container.demux(encoded) if p.size)
-            for i, (packet, rank) in enumerate(zip(packets, ranks, strict=True)):
+            for packet, pts in _stamped(container, piece):
                 packet.time_base = assembly.time_base
-                packet.pts = int(all_pts[done + rank]) + offset
-                packet.dts = _decode_time(all_pts, done + i, depth) + offset
-                packet.duration = _lasts(all_pts, done + rank)
+                packet.pts = pts + offset
+                packet.dts = _decode_time(shown, done, depth) + offset
+                packet.duration = _lasts(shown, int(np.searchsorted(shown, pts)))
                 packet.stream = stream
                 yield float(packet.dts * assembly.time_base), packet
-            done += len(piece.pts)
+                done += 1
 
 
-def _display_ranks(piece: Piece) -> list[int]:
-    """For each packet in decoding order, its place in display order."""
-    with open_container(piece.path) as container:
-        stamps = [p.pts for p in container.demux(container.streams.video[0]) if p.size]
-    if len(stamps) != len(piece.pts):
-        raise MediaError(f"a piece holds {len(stamps)} frames, expected {len(piece.pts)}", piece.path)
-    order = np.argsort(np.array([s or 0 for s in stamps], np.int64), kind="stable")
-    ranks = np.empty(len(stamps), np.int64)
-    ranks[order] = np.arange(len(stamps))
-    return [int(r) for r in ranks]
+def _stamped(container: av.container.InputContainer, piece: Piece) -> Iterator[tuple[av.Packet, int]]:
+    """The packets of a piece, each with its display time."""
+    packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+    if len(packets) != len(piece.pts):
+        raise MediaError(f"a piece holds {len(packets)} frames, expected {len(piece.pts)}", piece.path)
+    return zip(packets, piece.pts, strict=True)
 
 
-def _reorder_depth(piece: Piece) -> int:
-    return max((i - rank for i, rank in enumerate(_display_ranks(piece))), default=0)
+def _reorder_depth(pts: Sequence[int]) -> int:
+    """By how many packets decoding runs ahead of display."""
+    order = np.argsort(np.array(pts, np.int64), kind="stable")
+    ranks = np.empty(len(pts), np.int64)
+    ranks[order] = np.arange(len(pts))
+    return int(np.max(np.arange(len(pts)) - ranks, initial=0))
 
 
 def _decode_time(pts: np.ndarray, i: int, depth: int) -> int:

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from diorama.core.video import ColorTags
-from diorama.errors import DamagedMediaError, DioramaError, MediaError, UsageError
+from diorama.errors import DamagedMediaError, MediaError, UsageError
 from diorama.media.hdr import HdrMetadata, hdr_metadata
+from diorama.media.refusal import beyond_ffmpeg, encrypted, is_protected, reason, unreadable
 from diorama.media.safe import CONTAINER_OPTIONS, Limits, regular_file
 
 log = logging.getLogger(__name__)
@@ -45,14 +46,14 @@ class Scan:
         durations: ticks each frame is shown.
         declared: frames the header promises (0: it does not say).
         declared_seconds: length the header promises (0: it does not say).
-        corrupt: packets that FFmpeg flagged as damaged.
+        corrupt: seconds at which packets begin that FFmpeg flagged as damaged.
     """
 
     pts: Int64[np.ndarray, "t"] = field(repr=False)
     durations: Int64[np.ndarray, "t"] = field(repr=False)
     declared: int
     declared_seconds: float
-    corrupt: int
+    corrupt: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +90,13 @@ def open_container(path: Path) -> av.container.InputContainer:
     """Open a local media file with every other door closed.
 
     Raises:
-        MediaError: not media of a listed format, encrypted, or without its index.
+        MediaError: not media of a listed format, or without its index.
+        LimitError: frames larger than FFmpeg takes at all.
     """
     try:
         return av.open(str(path.absolute()), options=dict(CONTAINER_OPTIONS), metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def probe(
@@ -120,7 +122,9 @@ def probe(
         chosen = _choose(container, streams, stream, path)
         context = chosen.codec_context
         limits.check_size(context.width, context.height, path)
-        scan = _scan(container, chosen)
+        if context.width == 0:
+            raise beyond_ffmpeg(path) or MediaError("the header states no frame size", path, "re-encode it")
+        scan = _scan(container, chosen, path)
         format_name, index = container.format.name, chosen.index
         time_base = chosen.time_base or Fraction(1, 1000)
         sar = context.sample_aspect_ratio or Fraction(1)
@@ -180,7 +184,10 @@ def _choose(
 ) -> "av.video.stream.VideoStream":
     videos = [s for s in container.streams.video if s.codec_context is not None and not _is_cover(s)]
     if not videos:
-        found = ", ".join(sorted({s.type for s in streams})) or "nothing"
+        if is_protected(path):
+            raise encrypted(path)
+        unknown = {s.index: " of an unknown codec" for s in streams if s.codec == "unknown"}
+        found = ", ".join(sorted({s.type + unknown.get(s.index, "") for s in streams})) or "nothing"
         raise MediaError(f"no video stream (found: {found})", path, "give a file with video")
     if wanted is None:
         return container.streams.best("video", None) if len(videos) > 1 else videos[0]  # type: ignore[return-value]
@@ -195,31 +202,36 @@ def _is_cover(stream: "av.video.stream.VideoStream") -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _scan(container: av.container.InputContainer, stream: "av.video.stream.VideoStream") -> Scan:
+def _scan(container: av.container.InputContainer, stream: "av.video.stream.VideoStream", path: Path) -> Scan:
     pts: list[int] = []
     durations: list[int] = []
-    corrupt = hidden = 0
+    corrupt: list[float] = []
+    hidden = 0
+    tick = stream.time_base or Fraction(1, 1000)
     try:
         for packet in container.demux(stream):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if packet.size == 0 or packet.is_discard:  # an edit list hides some packets
                 hidden += packet.size > 0
                 continue
-            corrupt += packet.is_corrupt
+            if packet.has_sidedata("encryption_info"):
+                raise encrypted(path)
             pts.append(stamp if stamp is not None else len(pts))
+            if packet.is_corrupt:
+                corrupt.append(float(pts[-1] * tick))
             durations.append(packet.duration or 0)
     except av.error.FFmpegError as error:
         log.debug("listing packets stopped: %s", error)
-        corrupt += 1
+        corrupt.append(float(max(pts, default=0) * tick))
     stamps = np.array(pts, np.int64)
     order = np.argsort(stamps, kind="stable")
     stamps, lengths = stamps[order], np.array(durations, np.int64)[order]
     stamps, first = np.unique(stamps, return_index=True)
     lengths = _fill_durations(stamps, lengths[first], stream)
-    declared_seconds = float((stream.duration or 0) * (stream.time_base or 0))
+    declared_seconds = float((stream.duration or 0) * tick)
     if not declared_seconds and container.duration:
         declared_seconds = container.duration / 1e6
-    return Scan(stamps, lengths, max(0, stream.frames - hidden), declared_seconds, corrupt)
+    return Scan(stamps, lengths, max(0, stream.frames - hidden), declared_seconds, tuple(sorted(corrupt)))
 
 
 def _fill_durations(
@@ -241,36 +253,22 @@ def _first_frame(container: av.container.InputContainer, index: int, limits: Lim
             if isinstance(frame, av.VideoFrame):
                 return frame
     except av.error.FFmpegError as error:
-        if "encrypt" in str(error).lower() or container.metadata.get("encryption"):
-            raise MediaError("encrypted (DRM)", path, "give an unprotected copy") from error
-        raise MediaError(f"its video cannot be decoded ({_reason(error)})", path, "re-encode it") from error
+        raise MediaError(f"its video cannot be decoded ({reason(error)})", path, "re-encode it") from error
     raise MediaError("a video stream with 0 frames", path, "check how it was made")
 
 
 def _check_complete(scan: Scan, seconds: float, path: Path, *, tolerant: bool) -> tuple[str, ...]:
     have, promised = len(scan.pts), scan.declared
-    whole = scan.corrupt == 0 or have >= promised > 0
+    whole = not scan.corrupt or have >= promised > 0
     # Containers without a frame count still state a length; half a second covers audio that outlasts the video.
     short = have < promised if promised else seconds + max(0.5, 0.1 * seconds) < scan.declared_seconds
     if not short and whole:
         return ()
-    usable = have - scan.corrupt if short else have
-    found = f"{usable} of {promised or '?'} frames ({seconds:.2f} of {scan.declared_seconds:.2f} s)"
+    if short:
+        usable = have - len(scan.corrupt)
+        found = f"cut off: {usable} of {promised or '?'} frames ({seconds:.2f} of {scan.declared_seconds:.2f} s)"
+    else:
+        found = f"damaged at {scan.corrupt[0]:.3f} s ({len(scan.corrupt)} of {have} packets)"
     if not tolerant:
-        raise DamagedMediaError(f"damaged or cut off: {found}", path, "--tolerant converts what is there")
-    return (f"damaged or cut off: converting {found}",)
-
-
-def _unreadable(path: Path, error: Exception) -> DioramaError:
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as problem:
-        return MediaError(f"cannot be read ({problem.strerror})", path, "check the permissions")
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
-        return MediaError("the header (moov) is missing: the file was cut off", path, "try to remux or re-copy it")
-    return MediaError(f"not a recognised video ({_reason(error)})", path, "give MP4, MOV, MKV, WebM, AVI, ...")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", "") or error)
+        raise DamagedMediaError(found, path, "--tolerant converts what is there")
+    return (f"{found}; converting what is there",)

@@ -158,7 +158,8 @@ class FileSource:
                 return
             except av.error.FFmpegError as error:
                 if not self.options.tolerant:
-                    raise self._damaged(f"cannot be decoded further ({error.strerror})") from error
+                    at = float((packet.pts or 0) * self.facts.time_base)
+                    raise self._damaged(f"cannot be decoded at {at:.3f} s ({error.strerror})") from error
                 continue
             for picture in pictures:
                 if isinstance(picture, av.VideoFrame):

@@ -5,6 +5,8 @@ whitelists here close all of it (formats by content, protocol `file` only), and 
 allocated.
 """
 
+import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,7 @@ VIDEO_SUFFIXES = frozenset(
         ".dv",
     ]
 )
+_PROTOCOL = re.compile(r"([A-Za-z][\w+.-]+)(,\S*)?:")  # two characters or more, for the sake of C:\\films
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".gif", ".apng", ".bmp", ".tif", ".tiff"])
 
 
@@ -79,17 +82,21 @@ def local_path(given: str | Path) -> Path:
     """A path as given, refused where it is a URL or an FFmpeg pseudo-protocol rather than a path.
 
     Raises:
-        UsageError: `given` names a protocol (``http:``, ``concat:``, ``pipe:``), holds NUL, or is too long.
+        UsageError: `given` is empty, names a protocol (``http:``, ``concat:``, ``subfile,,start,0:``), holds NUL, is
+            too long, or leads through a folder that may not be entered.
     """
     text = str(given)
-    scheme = text.partition(":")[0]
-    is_scheme = ":" in text and len(scheme) > 1 and scheme.replace("+", "").isalnum()
-    if is_scheme and not Path(text).exists():
-        raise UsageError(f"{scheme!r} is a protocol, only local files are read", text[:200], "download it first")
-    if "\0" in text:
-        raise UsageError("a path with a NUL character", repr(text[:80]))
-    if any(len(part.encode()) > 255 for part in Path(text).parts):
+    if "\0" in text or not text:
+        raise UsageError("a path with a NUL character" if text else "an empty path", repr(text[:80]), "name a file")
+    if any(len(os.fsencode(part)) > 255 for part in Path(text).parts):
         raise UsageError("a file name of more than 255 bytes", text[:80] + "...", "rename the file")
+    try:
+        there = Path(text).exists()
+    except OSError as error:
+        raise UsageError(f"not a usable path ({error.strerror})", text[:80], "check it") from error
+    protocol = _PROTOCOL.match(text)
+    if protocol and not there:
+        raise UsageError(f"{protocol[1]!r} is a protocol, only local files are used", text[:200], "download it first")
     return Path(text)
 
 

@@ -58,6 +58,10 @@ class StreamSpec:
 class FrameWriter:
     """Encodes frames into one file; a context manager that closes the file.
 
+    Attributes:
+        packet_pts: display time of each packet in the order of decoding, in ticks of the spec's time base; complete
+            once closed. Containers round these times, so `mux` takes them from here.
+
     Raises:
         UsageError: a frame size the encoder cannot take.
         LimitError: the disk is full.
@@ -67,6 +71,7 @@ class FrameWriter:
     def __init__(self, path: Path, spec: StreamSpec, encoding: Encoding) -> None:
         """`encoding` must be resolved; the container goes by the suffix of `path`."""
         self.path, self.spec, self.encoding = path, spec, encoding
+        self.packet_pts: list[int] = []
         self.pixel_format = PIXEL_FORMATS[encoding.codec, spec.bits][spec.full_chroma]
         if "420" in self.pixel_format and (spec.width % 2 or spec.height % 2):
             raise UsageError(f"{spec.width}x{spec.height} is odd", path, "4:2:0 needs even sizes")
@@ -113,6 +118,7 @@ class FrameWriter:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         try:
             for packet in self._stream.encode(frame):
+                self.packet_pts.append(int(packet.pts or 0))
                 self._container.mux(packet)
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(error, self.path) from error

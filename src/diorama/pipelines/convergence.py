@@ -28,7 +28,8 @@ def choose_convergence(maps: Sequence[Float32[np.ndarray, "dh dw"]], divergence:
     centres, nearest, borders = [], [], []
     for inverse_depth in maps:
         height, width = inverse_depth.shape
-        centres.append(np.median(inverse_depth[height // 5 : -height // 5 or None, width // 5 : -width // 5 or None]))
+        above, aside = height // 5, width // 5
+        centres.append(np.median(inverse_depth[above : height - above, aside : width - aside]))
         nearest.append(np.percentile(inverse_depth[::2, ::2], 98))
         strip = max(1, width // 50)
         edges = np.concatenate([inverse_depth[:, :strip], inverse_depth[:, -strip:]], axis=1)

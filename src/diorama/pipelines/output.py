@@ -16,6 +16,8 @@ from diorama.media.recipe import Recipe, sidecar_path, write_sidecar
 from diorama.media.safe import IMAGE_SUFFIXES, local_path
 from diorama.pipelines.presets import Look
 
+EXTRAS = (".diorama.json", ".comfort.json", ".comfort.png", ".report.html")
+"""What stands beside an output, after its name."""
 STILLS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}) & IMAGE_SUFFIXES
 
 
@@ -65,7 +67,8 @@ def make_target(
         raise UsageError("the output is a folder", path, "add a file name to the path")
     files = _files(path, look)
     for file in files:
-        if any(_same(file, source) for source in inputs):
+        written = [file, *(file.with_name(file.name + extra) for extra in EXTRAS)]
+        if any(_same(one, source) for one in written for source in inputs):
             raise UsageError("the output is the input", file, "choose another name")
         if file.exists() and not (overwrite or resume):
             raise UsageError("the output exists", file, "choose another name, or add --overwrite or --resume")

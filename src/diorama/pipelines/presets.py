@@ -1,5 +1,6 @@
 """What a stereo run can be asked for, as frozen values that check themselves. Loads no heavy library."""
 
+import re
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -87,6 +88,8 @@ class DepthChoice:
             value = getattr(self, name)
             if value is not None and not isfinite(value):
                 raise UsageError(f"{name} is {value}", f"--{name}", "give a finite number")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise UsageError(f"unknown device {self.device!r}", "--device", "give auto, cpu, cuda, cuda:1 or mps")
 
 
 @dataclass(frozen=True)

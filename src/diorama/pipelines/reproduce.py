@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from diorama import catalog
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
-from diorama.media.recipe import read_recipe, resolve_inputs
+from diorama.media.recipe import Recipe, read_recipe, resolve_inputs
+from diorama.perception.answers import EMBEDDED
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
+
+DEPTH = "depth"
 
 
 def reproduce(
@@ -24,27 +28,41 @@ def reproduce(
     Args:
         made: the output, or its sidecar.
         output: the file to write; by default ``<name>_again`` beside `made`.
-        given: where inputs are that do not lie beside `made`, by the name the recipe gives them.
+        given: where inputs are that do not lie beside `made`, by the name the recipe gives them; ``depth`` stands for
+            a folder of weights.
         allow_changed: accept inputs with another content hash.
         overwrite: replace an existing output.
         progress: told how far the run is.
 
     Raises:
-        UsageError: a recipe of another command, unknown options, inputs that are missing or changed.
+        UsageError: a recipe of another command, unknown options, inputs that are missing or changed, or a depth that
+            is neither an input nor a name of the catalogue.
         MediaError: no recipe there.
     """
     recipe = read_recipe(made)
     if recipe.command != "stereo":
         raise UsageError(f"a recipe of the command {recipe.command!r}", made, "this version reproduces: stereo")
-    found = resolve_inputs(recipe, made.parent, given, allow_changed=allow_changed)
-    options = dict(recipe.options)
-    depth = options.get("depth")
-    if isinstance(depth, str) and depth in found:
-        options["depth"] = str(found[depth])
-    config = StereoConfig.from_options(options)
+    if not recipe.inputs:
+        raise UsageError("a recipe without an input", made, "it needs the clip it was made from")
+    told = dict(given or {})
+    weights = told.pop(DEPTH, None) if DEPTH not in {item.name for item in recipe.inputs} else None
+    found = resolve_inputs(recipe, made.parent, told, allow_changed=allow_changed)
+    config = StereoConfig.from_options({**recipe.options, DEPTH: _depth(recipe, found, weights)})
     source = found[recipe.inputs[0].name]
     target = output or _again(made)
     return stereo(source, target, config, run=StereoRun(overwrite=overwrite), progress=progress)
+
+
+def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> str:
+    """What answers depth. A recipe may come from anyone: it cannot point at files, folders or hubs of its own choice."""
+    if weights is not None:
+        return str(weights)
+    depth = recipe.options.get(DEPTH, EMBEDDED)
+    if isinstance(depth, str) and depth in found:
+        return str(found[depth])
+    if depth == EMBEDDED or depth in catalog.names(DEPTH):
+        return str(depth)
+    raise UsageError(f"the recipe asks for depth from {depth!r}", "recipe", "if you trust it: --input depth=PATH")
 
 
 def _again(made: Path) -> Path:

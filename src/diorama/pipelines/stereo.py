@@ -1,9 +1,11 @@
 """The stereo recipe, fast engine: any clip to a 3D film (S2VG sections 1.1-1.4 without the generative part)."""
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -179,6 +181,13 @@ class _Job:
             options["depth"] = inputs[-1].name
         return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, {"depth": self.config.depth.depth})
 
+    def fingerprint(self) -> str:
+        """What an unfinished run is known by: its options, and name, size and date of its inputs."""
+        inputs = [self.opened.path, Path(self.config.depth.depth)]
+        facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in inputs if path.exists()]
+        text = json.dumps([diorama.__version__, self.config.options(), facts], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
     def estimator(self, work: Path) -> DepthEstimator:
         """What answers depth, checked against the clip."""
         choice = self.config.depth
@@ -192,23 +201,24 @@ class _Job:
         encoding = self.config.encoding.resolved(target.path.suffix.lower(), self.plan.video.bits)
         for message in self.opened.notes:
             self.note(message)
-        recipe = self.recipe()
         if run.resume and already_done(target):
-            if read_recipe(target.files[0]).identity != recipe.identity:
+            if read_recipe(target.files[0]).identity != self.recipe().identity:
                 raise UsageError("the finished output was made with other options", target.path, "use --overwrite")
             self.note("already complete, nothing to do")
             return StereoResult(target.files, len(self.plan), 0.0, notes=tuple(self.notes))
-        work = WorkFolder(target.path, recipe.identity, resume=run.resume)
-        try:
-            pieces = self._pieces(work, encoding)
-        except (DioramaError, KeyboardInterrupt):
-            if not work.done(len(target.files)):
-                work.remove()  # nothing worth going on with
-            raise
-        self._finish(work, pieces, recipe)
+        work = WorkFolder(target.path, self.fingerprint(), resume=run.resume)
+        with ThreadPoolExecutor(1) as aside:  # hashing the inputs takes seconds, and nobody waits for it
+            recipe = aside.submit(self.recipe)
+            try:
+                pieces = self._pieces(work, encoding)
+            except (DioramaError, KeyboardInterrupt):
+                if not work.done(len(target.files)):
+                    work.remove()  # nothing worth going on with
+                raise
+            self._finish(work, pieces, recipe.result())
         extras, comfort = self._report(work, pieces, encoding)
         work.remove()
-        frames = sum(len(piece.pts) for piece in pieces)
+        frames = pieces[-1].last_index + 1
         return StereoResult(target.files, frames, 0.0, comfort, extras, tuple(self.notes))
 
     def _pieces(self, work: WorkFolder, encoding: Encoding) -> list[Done]:
@@ -279,7 +289,8 @@ class _Job:
         from diorama.pipelines.chart import chart
         from diorama.pipelines.report import Report, write_report
 
-        records = [FrameComfort(**{**r, "percentiles": tuple(r["percentiles"])}) for p in pieces for r in p.records]
+        rows = work.records(len(pieces))
+        records = [FrameComfort(**{**row, "percentiles": tuple(row["percentiles"])}) for row in rows]
         comfort = summarise(records)
         base = self.target.path
         facts = {"file": base.name, "comfort": comfort, "notes": self.notes, "seconds": self.timings.seconds}

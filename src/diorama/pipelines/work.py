@@ -7,7 +7,7 @@ away. Long runs lose at most one piece.
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,10 +47,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Done:
-    """A recorded piece: its frames, and where the following one has to begin."""
+    """A recorded piece: its frames, and where the following one has to begin.
 
-    pts: tuple[int, ...]
-    records: tuple[dict[str, Any], ...]
+    Attributes:
+        pts: of each stream's packets, in the order of decoding.
+        last_index: output position of the last frame.
+        shot_start: output position where the shot of the last frame begins.
+        shot: its number.
+    """
+
+    pts: tuple[tuple[int, ...], ...]
     last_index: int
     shot_start: int
     shot: int
@@ -89,8 +95,8 @@ class WorkFolder:
         while True:
             number = len(found)
             try:
-                fields = json.loads((self.path / f"piece-{number:05d}.json").read_text())
-                piece = Done(tuple(fields["pts"]), tuple(fields["records"]), *(fields[k] for k in _PLACES))
+                fields = self._fields(number)
+                piece = Done(tuple(tuple(p) for p in fields["pts"]), *(int(fields[k]) for k in _PLACES))
             except (OSError, ValueError, KeyError, TypeError):
                 return found
             if not all(self.piece_path(number, s).is_file() for s in range(streams)):
@@ -101,13 +107,22 @@ class WorkFolder:
         """Where a piece of a stream is encoded."""
         return self.path / f"piece-{number:05d}-{stream}.mkv"
 
-    def record(self, number: int, done: Done) -> None:
-        """Vouch for the pieces of `number`; all their files are closed."""
-        write_bytes(self.path / f"piece-{number:05d}.json", json.dumps(asdict(done)).encode())
+    def _fields(self, number: int) -> dict[str, Any]:
+        return dict(json.loads((self.path / f"piece-{number:05d}.json").read_text()))
+
+    def record(self, number: int, done: Done, records: Sequence[dict[str, Any]]) -> None:
+        """Vouch for the pieces of `number`, all their files being closed; `records` are facts of each frame."""
+        fields = {**asdict(done), "records": records}
+        write_bytes(self.path / f"piece-{number:05d}.json", json.dumps(fields).encode())
+
+    def records(self, pieces: int) -> Iterator[dict[str, Any]]:
+        """The facts of every frame, read back from disk."""
+        for number in range(pieces):
+            yield from self._fields(number)["records"]
 
     def pieces(self, done: Sequence[Done], stream: int) -> tuple[Piece, ...]:
         """The recorded pieces of one stream, ready for `mux.assemble`."""
-        return tuple(Piece(self.piece_path(i, stream), piece.pts) for i, piece in enumerate(done))
+        return tuple(Piece(self.piece_path(i, stream), piece.pts[stream]) for i, piece in enumerate(done))
 
     def remove(self) -> None:
         """The output is complete; nothing is left to resume."""
@@ -141,13 +156,13 @@ class PieceWriter:
             piece = self._piece(frames, len(pieces), progress)
             if piece is None:
                 return pieces
-            self.work.record(len(pieces), piece)
             pieces.append(piece)
 
-    def _piece(self, frames: "Iterable[Shown]", number: int, progress: Progress) -> Done | None:
-        taken: list[Shown] = []
+    def _piece(self, frames: Iterator[Shown], number: int, progress: Progress) -> Done | None:
+        records: list[dict[str, Any]] = []
+        last: Shown | None = None
+        writers: list[FrameWriter] = []
         with ExitStack() as stack:
-            writers: list[FrameWriter] = []
             for frame in frames:
                 if not writers:
                     writers = [
@@ -156,11 +171,14 @@ class PieceWriter:
                     ]
                 for writer, image in zip(writers, frame.images, strict=True):
                     writer.write(image, frame.pts)
-                taken.append(Shown((), frame.pts, frame.index, frame.shot_start, frame.shot, frame.record))
+                last = frame
+                records.append(frame.record)
                 progress.advance()
-                if len(taken) == self.frames:
+                if len(records) == self.frames:
                     break
-        if not taken:
+        if last is None:
             return None
-        last = taken[-1]
-        return Done(tuple(f.pts for f in taken), tuple(f.record for f in taken), last.index, last.shot_start, last.shot)
+        pts = tuple(tuple(writer.packet_pts) for writer in writers)
+        done = Done(pts, last.index, last.shot_start, last.shot)
+        self.work.record(number, done, records)
+        return done
