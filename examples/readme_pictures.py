@@ -5,7 +5,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from samples import sample
 
 from diorama import StereoConfig, StereoRun, stereo
 from diorama.media.images import save_image
@@ -13,6 +12,7 @@ from diorama.media.stereo import pack
 from diorama.pipelines.presets import Clip
 from diorama.pipelines.report import colored, marked
 from diorama.pipelines.samples import SampleFolder
+from samples import sample
 
 TARGET = Path(__file__).parent.parent / "docs" / "images"
 

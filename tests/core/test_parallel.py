@@ -110,8 +110,7 @@ def test_closing_early_closes_the_source_and_ends_the_thread() -> None:
 
     def source() -> Iterator[int]:
         try:
-            for i in range(10**9):
-                yield i
+            yield from range(10**9)
         finally:
             closed.set()
 

@@ -116,7 +116,7 @@ def test_pictures_are_packed_and_even(size: tuple[int, int]) -> None:
     (flat,) = pictures(eyes, image, depth, Look(format="rgbd"))
     assert np.array_equal(flat[: size[0], : size[1]], image)
     files = pictures(eyes, image, depth, Look(format="eyes"))
-    assert [file.shape for file in files] == [tuple(side + side % 2 for side in size) + (3,)] * 2
+    assert [file.shape for file in files] == [(*(side + side % 2 for side in size), 3)] * 2
     back = pictures(eyes, image, depth, Look(format="eyes", swap=True))
     assert np.array_equal(files[0], back[1])
     assert np.array_equal(files[1], back[0])

@@ -115,7 +115,7 @@ def test_an_input_may_have_another_name(folder: Path) -> None:
 def test_changed_inputs_are_refused_unless_accepted(folder: Path) -> None:
     depth = np.load(folder / "depth.npy")
     np.save(folder / "depth.npy", depth[:, ::-1])
-    with pytest.raises(UsageError, match="content differs.*depth.npy"):
+    with pytest.raises(UsageError, match=r"content differs.*depth\.npy"):
         reproduce(folder / "film.mp4")
     assert not (folder / "film_again.mp4").exists()
     made = reproduce(folder / "film.mp4", allow_changed=True)

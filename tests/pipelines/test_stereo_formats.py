@@ -242,9 +242,7 @@ def test_pixels_outside_the_holes_are_the_warped_source(
             continue
         for image, nearness, view in zip(scene.source, scene.inverse_depth, stack(file), strict=True):
             disparity = screen_disparity(nearness, 0.4, look)
-            warped, known = eye_warp(
-                image, disparity, eye=eye, share=share, tear=TEAR if warp == "subpixel" else None
-            )
+            warped, known = eye_warp(image, disparity, eye=eye, share=share, tear=TEAR if warp == "subpixel" else None)
             assert np.array_equal(view[known], warped[known])
             holes += int((~known).sum())
     assert holes > FRAMES * 16, "the box in front hides something"
@@ -271,7 +269,5 @@ def test_nearer_things_are_moved_further(scene: Scene) -> None:
     shift = 0.5 * 0.06 * WIDTH * (1 - 0.4)
     inside = scene.source[0, rows, 36:44]
     for eye, sign in ((scene.left, 1), (scene.right, -1)):
-        differences = [
-            np.abs(eye[0, rows, 36 + k : 44 + k].astype(int) - inside).mean() for k in range(-6, 7)
-        ]
+        differences = [np.abs(eye[0, rows, 36 + k : 44 + k].astype(int) - inside).mean() for k in range(-6, 7)]
         assert int(np.argmin(differences)) - 6 == pytest.approx(sign * shift, abs=0.6)

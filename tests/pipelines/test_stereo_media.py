@@ -9,22 +9,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from diorama.core.video import ColorTags
 from diorama.media.encoding import Encoding
-from diorama.media.images import load_image
 from diorama.media.read import OpenedVideo, open_media, open_video
 from diorama.pipelines.presets import Clip, DepthChoice, Look, StereoConfig
-from diorama.pipelines.stereo import StereoResult, stereo
+from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
 
 MakeClip = Callable[..., Path]
-FFV1 = Encoding("ffv1")
+DEFAULT, FFV1 = Encoding(), Encoding("ffv1")
+MIDDLE = Look(convergence="0.5")
 MS = Fraction(1, 1000)
 
 
 def convert(
-    clip: Path, target: Path, *, encoding: Encoding = Encoding(), look: Look = Look(convergence="0.5"), **options: Any
+    clip: Path, target: Path, *, encoding: Encoding = DEFAULT, look: Look = MIDDLE, **options: Any
 ) -> StereoResult:
     """Convert with a depth that rises to the bottom, one map a frame; `options` are those of `Clip`."""
     chosen = Clip(**options)
@@ -102,9 +101,10 @@ def test_a_part_starts_at_zero_with_its_own_sound(
     shown = times(made.files[0])
     assert made.frames == len(shown) == 18
     source = times(clip)
-    assert [float(t - shown[0]) for t in shown] == pytest.approx([float(t - source[12]) for t in source[12:30]], abs=2e-3)
-    assert float(shown[0]) == pytest.approx(0, abs=0.065)  # MKV knows no negative time: sound may begin a packet earlier
-    places = {data: at for data, at in packets(clip)}
+    steps = [float(t - source[12]) for t in source[12:30]]
+    assert [float(t - shown[0]) for t in shown] == pytest.approx(steps, abs=2e-3)
+    assert float(shown[0]) == pytest.approx(0, abs=0.065)  # MKV has no negative times: sound may begin a packet earlier
+    places = dict(packets(clip))
     heard = packets(made.files[0])
     assert all(float(at - shown[0]) == pytest.approx(float(places[data] - source[12]), abs=2e-3) for data, at in heard)
     span = heard[-1][1] - heard[0][1]
@@ -222,7 +222,8 @@ UNEVEN = [0, 40, 90, 91, 200, 333, 334, 500]
 
 
 @pytest.mark.parametrize(
-    ("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".mkv", "ffv1"), (".mp4", "libx265"), (".webm", "libsvtav1")]
+    ("suffix", "codec"),
+    [(".mp4", "libx264"), (".mkv", "libx264"), (".mkv", "ffv1"), (".mp4", "libx265"), (".webm", "libsvtav1")],
 )
 def test_uneven_frames_keep_their_times(make_clip: MakeClip, tmp_path: Path, suffix: str, codec: str) -> None:
     clip = make_clip(tmp_path / "clip.mkv", frames=8, pts=UNEVEN, time_base=MS)
@@ -239,10 +240,10 @@ def test_fine_ticks_survive_in_mp4(make_clip: MakeClip, tmp_path: Path) -> None:
     assert times(convert(clip, tmp_path / "out.mp4").files[0]) == [t * base for t in ticks]
 
 
-@pytest.mark.parametrize("fps", [12.0, 48.0, 23.976, 30.0])
+@pytest.mark.parametrize("fps", [12.0, 29.97])
 def test_another_rate_on_request(make_clip: MakeClip, tmp_path: Path, fps: float) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=24, audio=True)
-    made = convert(clip, tmp_path / "out.mp4", fps=fps)
+    made = convert(clip, tmp_path / "out.mp4", fps=fps, encoding=Encoding(preset="ultrafast"))
     shown = times(made.files[0])
     assert made.frames == len(shown) == round(fps)
     assert [float(t) for t in shown] == pytest.approx([k / fps for k in range(len(shown))], abs=1e-4)
@@ -299,11 +300,28 @@ def test_scale(make_clip: MakeClip, tmp_path: Path, scale: float, size: tuple[in
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-def test_the_shortest_clips(make_clip: MakeClip, tmp_path: Path, frames: int, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "auto"), (".mp4", "libx265"), (".mkv", "ffv1"), (".webm", "libsvtav1")]
+)
+def test_the_shortest_clips(make_clip: MakeClip, tmp_path: Path, frames: int, suffix: str, codec: str) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=frames)
-    made = stereo(clip, tmp_path / f"out{suffix}", StereoConfig(depth=DepthChoice(people=False)))
-    assert made.frames == len(opened(made).video) == frames
+    config = StereoConfig(depth=DepthChoice(people=False), encoding=Encoding(codec))
+    for attempt in range(2):  # x265 gives such clips undefined times, which are sometimes right
+        made = stereo(clip, tmp_path / f"{attempt}{suffix}", config)
+        assert made.frames == len(opened(made).video) == frames
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "libx264"), (".mp4", "libx265"), (".mkv", "libx265"), (".webm", "libsvtav1")]
+)
+def test_pieces_join_without_a_seam(make_clip: MakeClip, tmp_path: Path, suffix: str, codec: str) -> None:
+    """Also where the last piece is shorter than an encoder's delay."""
+    clip = make_clip(tmp_path / "clip.mkv", frames=8, pts=UNEVEN, time_base=MS)
+    config = StereoConfig(depth=DepthChoice(people=False), encoding=Encoding(codec))
+    for piece in (3, 7, 1):
+        made = stereo(clip, tmp_path / f"{piece}{suffix}", config, run=StereoRun(piece_frames=piece))
+        assert made.frames == 8
+        assert times(made.files[0]) == [t * MS for t in UNEVEN]
 
 
 # Colours
@@ -347,87 +365,7 @@ def test_colour_tags_and_range_are_kept(make_clip: MakeClip, tmp_path: Path, tag
     assert np.abs(half.mean(axis=(0, 1, 2)) - source.mean(axis=(0, 1, 2))).max() < 1.5, "no colour cast"
 
 
-def test_transparency_shows_the_background(tmp_path: Path) -> None:
-    image = np.zeros((64, 96, 4), np.uint8)
-    image[:, 48:] = (200, 40, 40, 255)
-    Image.fromarray(image).save(tmp_path / "cut.png")
-    made = convert(tmp_path / "cut.png", tmp_path / "out.png", look=Look(divergence=0.0), background="#0000ff")
-    picture = load_image(made.files[0])
-    assert (picture[:, :48] == (0, 0, 255)).all()
-    assert (picture[:, 48:96] == (200, 40, 40)).all()
-
-
-# Other inputs
-
-
-def still(path: Path, dtype: type = np.uint8) -> np.ndarray:
-    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (48, 64, 3)).astype(dtype)
-    if dtype == np.uint8:
-        Image.fromarray(image).save(path)
-    else:
-        import cv2
-
-        cv2.imwrite(str(path), image[..., ::-1])
-    return image
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_picture_in_a_picture_out(tmp_path: Path, dtype: type) -> None:
-    image = still(tmp_path / "in.png", dtype)
-    made = convert(tmp_path / "in.png", tmp_path / "out.png", look=Look(source_eye="left"))
-    picture = load_image(made.files[0])
-    assert picture.shape == (48, 128, 3)
-    assert picture.dtype == dtype
-    assert np.array_equal(picture[:, :64], image)
-    assert not np.array_equal(picture[:, 64:], image)
-    assert (tmp_path / "out.png.diorama.json").is_file()
-    eyes = convert(tmp_path / "in.png", tmp_path / "eye.png", look=Look("eyes", source_eye="right"))
-    assert [file.name for file in eyes.files] == ["eye_left.png", "eye_right.png"]
-    assert np.array_equal(load_image(eyes.files[1]), image)
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
-def test_other_kinds_of_pictures(tmp_path: Path, suffix: str) -> None:
-    still(tmp_path / "in.png")
-    made = convert(tmp_path / "in.png", tmp_path / f"out{suffix}")
-    assert load_image(made.files[0]).shape == (48, 128, 3)
-
-
-def test_a_video_of_one_frame_becomes_a_picture(make_clip: MakeClip, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", frames=8)
-    made = convert(clip, tmp_path / "out.png", start="0.1", end="0.13")
-    assert load_image(made.files[0]).shape == (64, 192, 3)
-
-
-def test_a_picture_becomes_a_film(tmp_path: Path) -> None:
-    still(tmp_path / "in.png")
-    made = convert(tmp_path / "in.png", tmp_path / "out.mp4")
-    assert made.frames == len(opened(made).video) == 1
-    assert opened(made).video.seconds == 1
-
-
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_animated_pictures_keep_their_delays(tmp_path: Path, suffix: str) -> None:
-    pages = [Image.fromarray(np.full((48, 64, 3), (60 * k, 200 - 40 * k, 90), np.uint8)) for k in range(4)]
-    delays = [100, 40, 250, 120]
-    pages[0].save(tmp_path / f"in{suffix}", save_all=True, append_images=pages[1:], duration=delays, loop=0)
-    made = convert(tmp_path / f"in{suffix}", tmp_path / "out.mp4")
-    assert times(made.files[0]) == [t * MS for t in (0, 100, 140, 390)]
-    assert opened(made).video.seconds == 510 * MS
-    shades = opened(made).video.stack()[:, 24, 32, 0]
-    assert np.abs(shades.astype(int) - [0, 60, 120, 180]).max() < 8
-
-
-def test_a_folder_of_pictures_is_a_clip(tmp_path: Path) -> None:
-    folder = tmp_path / "shots"
-    folder.mkdir()
-    for k in (10, 2, 1):
-        Image.fromarray(np.full((48, 64, 3), 20 * k, np.uint8)).save(folder / f"img_{k}.png")
-    for fps, gap in ((None, Fraction(1, 25)), (10.0, Fraction(1, 10))):
-        look = Look(divergence=0.0)
-        made = convert(folder, tmp_path / f"out{fps}.mkv", encoding=FFV1, look=look, fps=fps).files[0]
-        assert times(made) == [0, gap, 2 * gap]
-        assert open_video(made).stack()[:, 0, 0, 0].tolist() == [20, 40, 200]
+# Other
 
 
 def test_deinterlacing(make_clip: MakeClip, tmp_path: Path) -> None:

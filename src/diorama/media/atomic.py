@@ -10,7 +10,8 @@ from pathlib import Path
 
 from diorama.errors import LimitError, UsageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers that mean that no more can be written."""
 _NAME_BYTES = 200  # leaves room for the affixes below within the 255 bytes of common file systems
 
 
@@ -151,7 +152,7 @@ def _probe(partial: Path) -> None:
         partial.touch(exist_ok=False)
         partial.unlink()
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise _explained(error, folder) from error
         reason = error.strerror or type(error).__name__
         raise UsageError(f"the output folder is not writable ({reason})", folder, "choose another") from error
@@ -168,6 +169,6 @@ def _sync(path: Path) -> None:
 
 
 def _explained(error: OSError, target: Path) -> Exception:
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return LimitError("no space left on the disk", target.parent, "free some space, or use another disk")
     return error

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from diorama.errors import UsageError
-from diorama.media.atomic import hidden_sibling
+from diorama.errors import LimitError, UsageError
+from diorama.media.atomic import DISK_FULL, hidden_sibling
 
 try:
     import fcntl
@@ -54,6 +54,7 @@ class RunLock(AbstractContextManager["RunLock"]):
 
     Raises (on entering):
         UsageError: another process holds it; the message names it.
+        LimitError: the disk is full.
     """
 
     def __init__(self, target: Path) -> None:
@@ -80,8 +81,16 @@ class RunLock(AbstractContextManager["RunLock"]):
             raise UsageError(
                 f"the output folder is not writable ({reason})", self.path.parent, "choose another"
             ) from error
-        with os.fdopen(handle, "w") as file:
-            json.dump(vars(_Owner.me()), file)
+        try:
+            with os.fdopen(handle, "w") as file:
+                json.dump(vars(_Owner.me()), file)
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            if error.errno in DISK_FULL:
+                raise LimitError(
+                    "the disk is full", self.path.parent, "free some space, or use another disk"
+                ) from error
+            raise
         return True
 
     def _clear_stale(self) -> None:

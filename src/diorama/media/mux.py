@@ -15,6 +15,7 @@ import av
 import av.container
 import av.stream
 import numpy as np
+from av.format import Flags
 
 from diorama.errors import MediaError
 from diorama.media.probe import open_container
@@ -46,10 +47,11 @@ class Assembly:
         time_base: seconds per tick of the pieces' pts.
         source: where audio, subtitles and chapters come from; None for none.
         streams: indexes in `source` to keep (None: all audio and subtitles).
-        shift: seconds added to every timestamp.
+        shift: seconds added to the timestamps of `source`; the pieces are on the output's clock already.
         span: start and end in source seconds outside which source packets are dropped (None: open).
         metadata: container tags.
         video_metadata: tags of the video stream.
+        last_duration: ticks that the last frame is shown (None: as long as the one before).
     """
 
     pieces: tuple[Piece, ...]
@@ -60,6 +62,7 @@ class Assembly:
     span: tuple[Fraction | None, Fraction | None] = (None, None)
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
+    last_duration: int | None = None
 
 
 def assemble(assembly: Assembly, target: Path) -> tuple[str, ...]:
@@ -110,21 +113,22 @@ def _chain(first: Timed, rest: Iterator[Timed]) -> Iterator[Timed]:
 def _video_feed(assembly: Assembly, out: av.container.OutputContainer) -> Iterator[Timed]:
     stream: Any = None
     shown = np.sort(np.array([p for piece in assembly.pieces for p in piece.pts], np.int64))
-    offset = round(assembly.shift / assembly.time_base)
     depth = max((_reorder_depth(piece.pts) for piece in assembly.pieces), default=0)
     done = 0
     for piece in assembly.pieces:
         with open_container(piece.path) as container:
             encoded = container.streams.video[0]
             if stream is None:
-                stream = out.add_stream_from_template(encoded)
+                stream = out.add_stream_from_template(encoded, opaque=True)  # else AV1's decoder is asked to encode
                 stream.time_base = assembly.time_base
+                if encoded.codec_context.name == "hevc" and out.format.name in ("mp4", "mov", "ipod"):
+                    stream.codec_context.codec_tag = "hvc1"  # Apple plays no hev1
                 stream.metadata.update(assembly.video_metadata)
             for packet, pts in _stamped(container, piece):
                 packet.time_base = assembly.time_base
-                packet.pts = pts + offset
-                packet.dts = _decode_time(shown, done, depth) + offset
-                packet.duration = _lasts(shown, int(np.searchsorted(shown, pts)))
+                packet.pts = pts
+                packet.dts = _decode_time(shown, done, depth)
+                packet.duration = _lasts(shown, int(np.searchsorted(shown, pts)), assembly.last_duration)
                 packet.stream = stream
                 yield float(packet.dts * assembly.time_base), packet
                 done += 1
@@ -153,10 +157,12 @@ def _decode_time(pts: np.ndarray, i: int, depth: int) -> int:
     return int(pts[0]) - (depth - i) * _lasts(pts, 0)
 
 
-def _lasts(pts: np.ndarray, i: int) -> int:
-    if len(pts) < 2:
-        return 1
-    return int(pts[i + 1] - pts[i]) if i + 1 < len(pts) else int(pts[i] - pts[i - 1])
+def _lasts(pts: np.ndarray, i: int, last: int | None = None) -> int:
+    if i + 1 < len(pts):
+        return int(pts[i + 1] - pts[i])
+    if last is not None:
+        return last
+    return int(pts[i] - pts[i - 1]) if i else 1
 
 
 def _source_feed(assembly: Assembly, out: av.container.OutputContainer, notes: list[str]) -> Iterator[Timed]:
@@ -172,7 +178,7 @@ def _source_feed(assembly: Assembly, out: av.container.OutputContainer, notes: l
             if copy is not None:
                 copies[stream.index] = copy
         if copies:
-            yield from _packets(container, copies, assembly)
+            yield from _packets(container, copies, assembly, notes)
 
 
 def _copied(stream: av.stream.Stream, out: av.container.OutputContainer, assembly: Assembly, notes: list[str]) -> Any:
@@ -190,18 +196,53 @@ def _copied(stream: av.stream.Stream, out: av.container.OutputContainer, assembl
     return copy
 
 
-def _packets(container: av.container.InputContainer, copies: dict[int, Any], assembly: Assembly) -> Iterator[Timed]:
-    for packet in container.demux([container.streams[i] for i in copies]):
-        if packet.size == 0 or packet.pts is None:
-            continue
+def _packets(
+    container: av.container.InputContainer, copies: dict[int, Any], assembly: Assembly, notes: list[str]
+) -> Iterator[Timed]:
+    clock = _Clock()
+    for packet in _readable(container, copies, notes):
         at = packet.pts * packet.time_base
         if _outside(at, at + (packet.duration or 0) * packet.time_base, assembly.span):
             continue
         offset = round(assembly.shift / packet.time_base)
-        packet.pts += offset
-        packet.dts = packet.dts + offset if packet.dts is not None else packet.pts
+        start = packet.pts if packet.dts is None else packet.dts
+        packet.pts, packet.dts = packet.pts + offset, start + offset
         packet.stream = copies[packet.stream.index]
+        clock.forward(packet)
         yield float(packet.dts * packet.time_base), packet
+    if clock.moved:
+        notes.append(f"{clock.moved} packets of sound or subtitles whose times went backwards were moved")
+
+
+class _Clock:
+    """Keeps decoding times rising in each stream, which containers insist on; Matroska lets them stand still."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+        self._reached: dict[int, Fraction] = {}
+
+    def forward(self, packet: av.Packet) -> None:
+        """Move a packet that comes too early to one tick of its new stream after the one before."""
+        time: Any = (packet.dts or 0) * packet.time_base
+        stream: Any = packet.stream
+        before = self._reached.get(stream.index, time - 1)
+        if time < before or (time == before and not stream.container.format.flags & Flags.ts_nonstrict):
+            self.moved += time < before
+            tick = stream.time_base
+            packet.pts = packet.dts = int(before // tick) + 1
+            packet.time_base = tick
+            time = packet.dts * tick
+        self._reached[stream.index] = time
+
+
+def _readable(container: av.container.InputContainer, copies: Iterable[int], notes: list[str]) -> Iterator[Any]:
+    """The timed packets of some streams up to where the source, already accepted, cannot be read further."""
+    try:
+        for packet in container.demux([container.streams[i] for i in copies]):
+            if packet.size and packet.pts is not None:
+                yield packet
+    except av.error.FFmpegError as error:
+        notes.append(f"sound and subtitles end where the source is damaged ({error.strerror})")
 
 
 def _outside(first: Fraction, last: Fraction, span: tuple[Fraction | None, Fraction | None]) -> bool:

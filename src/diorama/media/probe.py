@@ -46,6 +46,7 @@ class Scan:
         durations: ticks each frame is shown.
         declared: frames the header promises (0: it does not say).
         declared_seconds: length the header promises (0: it does not say).
+        reached: where the last packet of any stream ends, in seconds.
         corrupt: seconds at which packets begin that FFmpeg flagged as damaged.
     """
 
@@ -53,6 +54,7 @@ class Scan:
     durations: Int64[np.ndarray, "t"] = field(repr=False)
     declared: int
     declared_seconds: float
+    reached: float = 0.0
     corrupt: tuple[float, ...] = ()
 
 
@@ -206,11 +208,15 @@ def _scan(container: av.container.InputContainer, stream: "av.video.stream.Video
     pts: list[int] = []
     durations: list[int] = []
     corrupt: list[float] = []
-    hidden = 0
+    hidden, reached = 0, 0.0
     tick = stream.time_base or Fraction(1, 1000)
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux():
             stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is not None and packet.time_base:
+                reached = max(reached, float((stamp + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index != stream.index:
+                continue
             if packet.size == 0 or packet.is_discard:  # an edit list hides some packets
                 hidden += packet.size > 0
                 continue
@@ -231,7 +237,7 @@ def _scan(container: av.container.InputContainer, stream: "av.video.stream.Video
     declared_seconds = float((stream.duration or 0) * tick)
     if not declared_seconds and container.duration:
         declared_seconds = container.duration / 1e6
-    return Scan(stamps, lengths, max(0, stream.frames - hidden), declared_seconds, tuple(sorted(corrupt)))
+    return Scan(stamps, lengths, max(0, stream.frames - hidden), declared_seconds, reached, tuple(sorted(corrupt)))
 
 
 def _fill_durations(
@@ -260,13 +266,15 @@ def _first_frame(container: av.container.InputContainer, index: int, limits: Lim
 def _check_complete(scan: Scan, seconds: float, path: Path, *, tolerant: bool) -> tuple[str, ...]:
     have, promised = len(scan.pts), scan.declared
     whole = not scan.corrupt or have >= promised > 0
-    # Containers without a frame count still state a length; half a second covers audio that outlasts the video.
-    short = have < promised if promised else seconds + max(0.5, 0.1 * seconds) < scan.declared_seconds
+    # Containers without a frame count still state a length; some stream must come near it.
+    reached = max(seconds, scan.reached)
+    short = have < promised if promised else reached + max(0.5, 0.1 * reached) < scan.declared_seconds
     if not short and whole:
         return ()
     if short:
         usable = have - len(scan.corrupt)
-        found = f"cut off: {usable} of {promised or '?'} frames ({seconds:.2f} of {scan.declared_seconds:.2f} s)"
+        lengths = f"({seconds:.2f} of {scan.declared_seconds:.2f} s)"
+        found = f"damaged or cut off: {usable} of {promised or '?'} frames {lengths}"
     else:
         found = f"damaged at {scan.corrupt[0]:.3f} s ({len(scan.corrupt)} of {have} packets)"
     if not tolerant:

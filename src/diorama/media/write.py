@@ -1,6 +1,7 @@
 """Frames to encoded video, one stream without audio; `mux` joins the pieces with everything else."""
 
 import logging
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from diorama.core.video import ColorTags, Pixels
 from diorama.errors import LimitError, MediaError, UsageError
+from diorama.media.atomic import DISK_FULL
 from diorama.media.encoding import DEFAULT_CRF, DEFAULT_PRESET, Encoding
 from diorama.media.read import FULL, LIMITED, RGB_COEFFICIENTS
 
@@ -72,11 +74,13 @@ class FrameWriter:
         """`encoding` must be resolved; the container goes by the suffix of `path`."""
         self.path, self.spec, self.encoding = path, spec, encoding
         self.packet_pts: list[int] = []
+        self._count = 0
         self.pixel_format = PIXEL_FORMATS[encoding.codec, spec.bits][spec.full_chroma]
         if "420" in self.pixel_format and (spec.width % 2 or spec.height % 2):
             raise UsageError(f"{spec.width}x{spec.height} is odd", path, "4:2:0 needs even sizes")
         self.color = _written_color(spec, self.pixel_format)
         self._reformat = VideoReformatter()
+        os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder writes its settings to stderr otherwise
         try:
             self._container = av.open(str(path), "w")
             self._stream = self._open_stream()
@@ -113,12 +117,15 @@ class FrameWriter:
         )
         frame.pts, frame.time_base = pts, self.spec.time_base
         frame.colorspace = self.color.matrix
+        self._count += 1
         self._mux(frame)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         try:
             for packet in self._stream.encode(frame):
                 self.packet_pts.append(int(packet.pts or 0))
+                if frame is None and self._count < 3:  # x265 4.2 leaves it undefined in clips of one or two frames
+                    packet.dts = packet.pts
                 self._container.mux(packet)
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(error, self.path) from error
@@ -145,7 +152,7 @@ class FrameWriter:
 
 def write_error(error: Exception, path: Path) -> LimitError | MediaError:
     """What a failed write means to a user."""
-    if isinstance(error, OSError) and error.errno == 28:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return LimitError("the disk is full", path.parent, "free some space, then run again with --resume")
     return MediaError(f"writing failed ({getattr(error, 'strerror', '') or error})", path, "try another --codec or -o")
 

@@ -3,16 +3,21 @@
 import glob
 import json
 import multiprocessing
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from diorama.core.progress import Progress
-from diorama.errors import DioramaError, MediaError, UsageError
+from diorama.errors import DioramaError, InterruptedRunError, MediaError, OutOfMemoryError, UsageError
 from diorama.media.atomic import write_bytes
 from diorama.media.images import numbered_images
+from diorama.media.recipe import sidecar_path
 from diorama.media.safe import VIDEO_SUFFIXES, local_path
 from diorama.pipelines.output import default_output
 from diorama.pipelines.presets import StereoConfig
@@ -42,8 +47,11 @@ class Failure:
 def plan_batch(inputs: Sequence[str], output: str, config: StereoConfig) -> list[BatchJob]:
     """Expand patterns and folders of videos, and give every input its output.
 
+    Patterns and folders leave out hidden files and what Diorama made itself (beside it lies its recipe).
+
     Raises:
-        UsageError: no input; one output file for several inputs; two inputs that would write one file.
+        UsageError: no input; one output file for several inputs; two inputs that would write one file; an output
+            that is another input.
         MediaError: a pattern or folder that holds no media.
     """
     if not inputs:
@@ -64,6 +72,8 @@ def plan_batch(inputs: Sequence[str], output: str, config: StereoConfig) -> list
     for path in outputs:
         if outputs.count(path) > 1:
             raise UsageError("two inputs would write one file", path, "give them different names or folders")
+        if several and path.resolve() in {source.resolve() for source in sources}:
+            raise UsageError("the output of one input is another input", path, "name an output folder with -o")
     return jobs
 
 
@@ -75,13 +85,13 @@ def _is_batch(given: str) -> bool:
 def _expanded(given: str) -> list[Path]:
     path = local_path(given)
     if glob.has_magic(given) and not path.exists():
-        found = sorted(Path(p) for p in glob.glob(given, recursive=True))
+        found = sorted(p for p in map(Path, glob.glob(given, recursive=True)) if _meant(p))
         if not found:
             raise MediaError("no file fits the pattern", given, "check the folder and the spelling")
-        return [p for p in found if p.is_file()]
+        return found
     if not path.is_dir():
         return [path]
-    videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and _meant(p))
     if videos:
         return videos
     if numbered_images(path):
@@ -89,45 +99,90 @@ def _expanded(given: str) -> list[Path]:
     raise MediaError("a folder without videos or images", path, "name a folder that holds media")
 
 
+def _meant(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and not sidecar_path(path).is_file()
+
+
 def convert_all(
     jobs: Sequence[BatchJob], config: StereoConfig, run: StereoRun, progress: Progress, *, skip_error: bool
 ) -> tuple[list[StereoResult], list[Failure]]:
-    """Convert one clip after the other, each in a process of its own, so that a crash costs one clip only.
+    """Convert one clip after the other in a process of their own, so that a crash costs one clip only.
 
     Raises:
         DioramaError: the first failure, unless `skip_error`; the failures are then returned and listed in
             ``failures.jsonl`` beside the first output.
+        InterruptedRunError: the user stopped it.
     """
     results: list[StereoResult] = []
     failures: list[Failure] = []
     listing = jobs[0].output.parent / FAILURES
     progress.begin("clips", len(jobs))
-    for job in jobs:
-        try:
-            results.append(_isolated(job, config, run))
-        except DioramaError as error:
-            if not skip_error:
-                raise
-            failures.append(Failure(job.source, str(error), error.exit_code, listing))
-            progress.note(f"{job.source} failed: {error}")
-        progress.advance()
-    if failures:
-        rows = [json.dumps({"input": str(f.source), "error": f.error, "exit_code": f.exit_code}) for f in failures]
-        write_bytes(listing, ("\n".join(rows) + "\n").encode())
+    try:
+        with _Worker() as worker:
+            for job in jobs:
+                outcome = worker.convert(job, config, run)
+                if isinstance(outcome, StereoResult):
+                    results.append(outcome)
+                    for note in outcome.notes:
+                        progress.note(f"{job.source}: {note}")
+                elif skip_error and outcome.exit_code != InterruptedRunError.exit_code:
+                    failures.append(Failure(job.source, str(outcome), outcome.exit_code, listing))
+                    progress.note(f"{job.source} failed: {outcome}")
+                else:
+                    raise outcome
+                progress.advance()
+    except KeyboardInterrupt as stop:
+        done = f"{len(results)} of {len(jobs)} clips are done"
+        raise InterruptedRunError("stopped", done, "run the same command with --resume to go on") from stop
+    finally:
+        if failures:
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            rows = [json.dumps({"input": str(f.source), "error": f.error, "exit_code": f.exit_code}) for f in failures]
+            write_bytes(listing, ("\n".join(rows) + "\n").encode())
     return results, failures
 
 
-def _isolated(job: BatchJob, config: StereoConfig, run: StereoRun) -> StereoResult:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        outcome = pool.submit(_attempt, job, config, run)
+class _Worker(AbstractContextManager["_Worker"]):
+    """A process that converts clips; a new one takes over when it crashes."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def convert(self, job: BatchJob, config: StereoConfig, run: StereoRun) -> StereoResult | DioramaError:
+        """Convert one clip; a failure is returned."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         try:
+            with _deaf():  # a process inherits this, and so does not die of Ctrl-C while it starts
+                outcome = self._pool.submit(_attempt, job, config, run)
             result = outcome.result()
-        except BrokenProcessPool as error:
-            raise MediaError("the process that read it crashed", job.source, "the file may be damaged") from error
-    if isinstance(result, _Refused):
-        raise result.restored()
-    return result
+        except BrokenProcessPool:
+            self._close()
+            return MediaError("the process that read it crashed", job.source, "the file may be damaged")
+        return result if isinstance(result, StereoResult) else result.restored()
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C is not heard in here; possible in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)
@@ -136,15 +191,25 @@ class _Refused:
 
     kind: type[DioramaError]
     what: str
-    where: str
-    fix: str
+    where: str = ""
+    fix: str = ""
 
     def restored(self) -> DioramaError:
         return self.kind(self.what, self.where, self.fix)
 
 
 def _attempt(job: BatchJob, config: StereoConfig, run: StereoRun) -> "StereoResult | _Refused":
+    """Runs in the worker, which hears Ctrl-C only while it converts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return stereo(job.source, job.output, config, run=run)
     except DioramaError as error:
         return _Refused(type(error), error.what, error.where, error.fix)
+    except KeyboardInterrupt:
+        return _Refused(InterruptedRunError, "stopped", str(job.source), "run the same command with --resume")
+    except MemoryError as error:
+        return _Refused(OutOfMemoryError, "not enough memory", str(job.source), str(error))
+    except Exception as error:  # noqa: BLE001  a defect met in one clip must not stop the others
+        return _Refused(DioramaError, f"{type(error).__name__}: {error}", str(job.source), "please report it")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diorama.errors import UsageError
-from diorama.media.atomic import atomic_path
+from diorama.media.atomic import atomic_path, hidden_sibling
 from diorama.media.boxes import inject
 from diorama.media.encoding import CONTAINERS, Encoding
 from diorama.media.formats import ContainerTags, container_tags, stereo_format
@@ -18,6 +18,8 @@ from diorama.pipelines.presets import Look
 
 EXTRAS = (".diorama.json", ".comfort.json", ".comfort.png", ".report.html")
 """What stands beside an output, after its name."""
+LONGEST_NAME = 255 - max(map(len, EXTRAS))
+"""Bytes of an output's name that leave room for the extras."""
 STILLS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}) & IMAGE_SUFFIXES
 
 
@@ -66,10 +68,12 @@ def make_target(
     if path.is_dir():
         raise UsageError("the output is a folder", path, "add a file name to the path")
     files = _files(path, look)
+    if any(len(os.fsencode(file.name)) > LONGEST_NAME for file in files):
+        raise UsageError("the output's name is too long", path.name, f"at most {LONGEST_NAME} bytes, ending included")
+    extras = [file.with_name(file.name + extra) for file in (path, *files) for extra in EXTRAS]
+    if any(_same(written, source) for written in (*files, *extras) for source in inputs):
+        raise UsageError("the output is the input", path, "choose another name")
     for file in files:
-        written = [file, *(file.with_name(file.name + extra) for extra in EXTRAS)]
-        if any(_same(one, source) for one in written for source in inputs):
-            raise UsageError("the output is the input", file, "choose another name")
         if file.exists() and not (overwrite or resume):
             raise UsageError("the output exists", file, "choose another name, or add --overwrite or --resume")
     _make_folder(path.parent)
@@ -138,5 +142,7 @@ def publish(made: Path, target: Path, tags: ContainerTags, recipe: Recipe, *, ov
 
 
 def already_done(target: Target) -> bool:
-    """Whether every file of a run stands complete with its sidecar."""
+    """Whether every file of a run stands complete with its sidecar, and nothing waits to be finished."""
+    if hidden_sibling(target.path, "work").exists():  # stopped after the film had its name, before its reports
+        return False
     return all(file.is_file() and sidecar_path(file).is_file() for file in target.files)

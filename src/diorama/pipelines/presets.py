@@ -47,6 +47,8 @@ class Look:
             )
         if self.fixed_convergence is not None and not 0 <= self.fixed_convergence <= 1:
             raise UsageError(f"convergence is {self.convergence}", "--convergence", "give 0 to 1, or auto")
+        if self.swap and self.format == "rgbd":
+            raise UsageError("rgbd has no eyes to exchange", "--swap", "leave it out")
         if not 2 <= self.views <= 64:
             raise UsageError(f"{self.views} views", "--views", "give 2 to 64")
         if self.views > 2 and self.format not in ("sbs", "eyes"):

@@ -54,7 +54,7 @@ def reproduce(
 
 
 def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> str:
-    """What answers depth. A recipe may come from anyone: it cannot point at files, folders or hubs of its own choice."""
+    """What answers depth. A recipe may come from anyone, so it cannot choose files, folders or hubs by itself."""
     if weights is not None:
         return str(weights)
     depth = recipe.options.get(DEPTH, EMBEDDED)

@@ -117,7 +117,7 @@ def stereo(
     inputs = [opened.path, *([Path(config.depth.depth)] if Path(config.depth.depth).exists() else [])]
     target = make_target(output, config.look, inputs=inputs, overwrite=run.overwrite, resume=run.resume)
     widen = opened.sar if _needs_square_pixels(config, target, opened) else Fraction(1)
-    plan = schedule(opened.video, clip, widen)
+    plan = schedule(opened.video, clip, widen, clocked=not opened.path.is_dir())
     with RunLock(target.path):
         sweep(target.path)
         job = _Job(opened, plan, opened.sar / widen, config, run, target, progress)
@@ -177,9 +177,23 @@ class _Job:
         options = self.config.options()
         depth = Path(self.config.depth.depth)
         if depth.exists() and not (depth / "config.json").is_file():
-            inputs.append(Input.of(depth))
-            options["depth"] = inputs[-1].name
-        return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, {"depth": self.config.depth.depth})
+            measured = Input.of(depth)
+            if measured.name == inputs[0].name:  # a depth video called as the clip, in another folder
+                measured = replace(measured, name=f"depth-{measured.name}")
+            inputs.append(measured)
+            options["depth"] = measured.name
+        elif depth.exists():
+            options["depth"] = depth.resolve().name  # a folder with a network: where it lies is nobody's business
+        return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, {"depth": str(options["depth"])})
+
+    def _tell_of_the_input(self) -> None:
+        for message in self.opened.notes:
+            self.note(message)
+        glasses = self.config.look.format in ("anaglyph", "red-cyan")
+        if glasses and self.plan.video.color.hdr:
+            self.note("anaglyph colours are mixed as if the clip were SDR; its HDR brightness makes them approximate")
+        if glasses and self.config.encoding.codec == "libsvtav1":
+            self.note("AV1 halves the colour resolution, which an anaglyph needs; libx264 and libx265 keep it")
 
     def fingerprint(self) -> str:
         """What an unfinished run is known by: its options, and name, size and date of its inputs."""
@@ -199,8 +213,7 @@ class _Job:
     def run_video(self) -> StereoResult:
         target, run = self.target, self.run
         encoding = self.config.encoding.resolved(target.path.suffix.lower(), self.plan.video.bits)
-        for message in self.opened.notes:
-            self.note(message)
+        self._tell_of_the_input()
         if run.resume and already_done(target):
             if read_recipe(target.files[0]).identity != self.recipe().identity:
                 raise UsageError("the finished output was made with other options", target.path, "use --overwrite")
@@ -277,6 +290,7 @@ class _Job:
                 (plan.first, plan.end) if plan.trimmed else (None, None),
                 {"comment": embed_text(recipe)},
                 {"stereo_mode": tags.matroska} if tags.matroska else {},
+                plan.last_duration,
             )
             messages = assemble(assembly, made)
             for message in messages if number == 0 else ():
@@ -318,8 +332,7 @@ class _Job:
             raise UsageError(
                 f"{len(self.plan)} frames do not fit into one image", self.target.path, "name a video as output"
             )
-        for message in self.opened.notes:
-            self.note(message)
+        self._tell_of_the_input()
         recipe = self.recipe()
         work = WorkFolder(self.target.path, recipe.identity, resume=False)
         try:
