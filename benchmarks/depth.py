@@ -29,8 +29,8 @@ MEDIA = Path(__file__).parent.parent.parent / "shared" / "media"
 Row = dict[str, object]
 
 
-def still_depth(image: np.ndarray) -> np.ndarray:
-    """Embedded depth of one picture, at its size."""
+def still_inverse_depth(image: np.ndarray) -> np.ndarray:
+    """Embedded inverse depth of one picture, at its size."""
     tracked = next(iter(track([Frame(image, 0, 1, 0)])))
     return upsample(next(iter(EmbeddedDepth()([tracked]))), image)
 
@@ -55,9 +55,9 @@ def motorcycle() -> list[Row]:
         return []
     left, _, disparity = need("skimage.data").stereo_motorcycle()
     truth = np.where(np.isfinite(disparity), disparity, np.nan)
-    whole = spearman(still_depth(left), truth)
+    whole = spearman(still_inverse_depth(left), truth)
     views = [np.s_[:, ::-1], np.s_[8:492, 10:735], np.s_[:490, :720], np.s_[20:, 30:], np.s_[4:480, 20:]]
-    others = [spearman(still_depth(np.ascontiguousarray(left[v])), truth[v]) for v in views]
+    others = [spearman(still_inverse_depth(np.ascontiguousarray(left[v])), truth[v]) for v in views]
     note = f"mirrored and 4 crops: {np.mean(others):.2f} on average, least {min(others):.2f}"
     return [row("Middlebury motorcycle, Spearman", f"{whole:.3f}", ">= 0.70", whole >= 0.70, note)]
 
@@ -66,7 +66,7 @@ def traced() -> list[Row]:
     """Mean over the ray-traced stills, and by kind."""
     scores: dict[str, list[float]] = {}
     for still in stills():
-        score = spearman(still_depth(still.image), still.inverse_depth)
+        score = spearman(still_inverse_depth(still.image), still.inverse_depth)
         scores.setdefault(still.name.rstrip("0123456789"), []).append(score)
     mean = float(np.mean(list(scores.values())))
     count = sum(len(values) for values in scores.values())
@@ -146,16 +146,16 @@ def look(seen: Seen, estimator: EmbeddedDepth, shot: Iterator[Tracked], watching
             held.append(tracked)
             yield tracked
 
-    for depth in timed(seen, "depth and all before", estimator(passing())):
+    for inverse_depth in timed(seen, "depth and all before", estimator(passing())):
         tracked = held.pop(0)
         seen.frames += 1
-        seen.clock("upsample", lambda d=depth, t=tracked: upsample(d, t.frame.image))  # type: ignore[misc]
+        seen.clock("upsample", lambda d=inverse_depth, t=tracked: upsample(d, t.frame.image))  # type: ignore[misc]
         if before is not None:
-            seen.flicker.append(float(np.abs(depth - pull(before, tracked.flow)).mean()))
-        before = depth
+            seen.flicker.append(float(np.abs(inverse_depth - pull(before, tracked.flow)).mean()))
+        before = inverse_depth
         mask = watching.mask if watching is not None else None
         if mask is not None and (ring := surroundings(mask)).any():
-            seen.nearer.append(bool(np.median(depth[mask]) > np.median(depth[ring])))
+            seen.nearer.append(bool(np.median(inverse_depth[mask]) > np.median(inverse_depth[ring])))
 
 
 def clips() -> dict[str, Path]:

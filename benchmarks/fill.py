@@ -80,8 +80,8 @@ def scene(seed: int, objects: int) -> list[Layer]:
     size = (HEIGHT + 80, WIDTH + 240)
     pan = tuple(rng.uniform(-1, 1, 2) * (1.5, 0.4))
     layers = [Layer(texture(rng, seed % 4, size), np.ones(size, bool), float(rng.integers(2, 8)), pan)]
-    nearness = np.sort(rng.uniform(12, 42, objects))
-    for i, disparity in enumerate(nearness):
+    inverse_depth = np.sort(rng.uniform(12, 42, objects))
+    for i, disparity in enumerate(inverse_depth):
         speed = tuple(rng.choice([-1, 1]) * rng.uniform(1.5, 3.5, 2) * (1, 0.15))
         sheet = texture(rng, (seed + i + 1) % 4, size)
         layers.append(Layer(sheet, shape(rng, size), float(np.round(disparity)), speed))

@@ -13,8 +13,8 @@ from statistics import median
 import av
 import numpy as np
 
+from diorama.core.memory import keep_freed_memory
 from diorama.media.encoding import Encoding
-from diorama.media.read import open_media
 from diorama.media.write import FrameWriter, StreamSpec
 from diorama.pipelines.presets import DepthChoice, StereoConfig
 from diorama.pipelines.stereo import StereoRun, stereo
@@ -117,6 +117,7 @@ def row(figure: str, measured: float, goal: float, ok: bool, note: str = "") -> 
 
 def main() -> list[dict]:
     """All figures of whole runs."""
+    keep_freed_memory()  # as the command line does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [against_baseline(folder), default_rate(folder), *memory(folder)]
@@ -126,7 +127,7 @@ def main() -> list[dict]:
 
 def peak(source: str, target: str) -> None:
     """Run once and print the peak resident memory."""
-    open_media(source)
+    keep_freed_memory()
     stereo(source, target, run=StereoRun(overwrite=True))
     print(json.dumps({"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}))
 

@@ -30,7 +30,7 @@ def stereo_row(name: str, folder: Path, seconds: str = "2") -> Row:
     stereo(clip, glasses, StereoConfig(Look(format="anaglyph"), clip=Clip(end=seconds)), run=StereoRun(overwrite=True))
     anaglyph = next(iter(open_video(glasses)[len(open_video(glasses)) // 2 :])).image
     after = (
-        photo(colored(moment.nearness), "Depth: bright is near"),
+        photo(colored(moment.inverse_depth), "Depth: bright is near"),
         animation([moment.left, moment.right], "Wiggle: left and right eye in turn"),
         photo(anaglyph, "Anaglyph, for red-cyan glasses"),
     )

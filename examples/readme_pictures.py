@@ -27,7 +27,7 @@ def main() -> None:
     known = moment.known if moment.known is not None else np.ones(moment.right.shape[:2], bool)
     pictures = [
         moment.source,
-        cv2.resize(colored(moment.nearness), moment.source.shape[1::-1]),
+        cv2.resize(colored(moment.inverse_depth), moment.source.shape[1::-1]),
         marked(moment.right, known),
         pack(moment.left, moment.right, "anaglyph"),
     ]

@@ -152,7 +152,7 @@ def test_a_crash_costs_one_clip(folder: Path, monkeypatch: Any) -> None:
     """The process that reads b.mp4 dies as of a fault in a decoder; the clips around it are converted."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(CRASH)
-    monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")]))
     config = StereoConfig(depth=DepthChoice(people=False))
     jobs = plan_batch(["in"], "out", config)
     results, (failure,) = convert_all(jobs, config, StereoRun(), Silent(), skip_error=True)
@@ -161,17 +161,19 @@ def test_a_crash_costs_one_clip(folder: Path, monkeypatch: Any) -> None:
     assert "crashed" in failure.error
 
 
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us without
+from diorama.cli import main
+main(sys.argv[1:])
+"""
+
+
 def test_ctrl_c_reaches_the_clip_at_work(folder: Path, make_clip: Any) -> None:
     """A terminal sends it to every process at once."""
     make_clip(folder / "in" / "a.mp4", frames=500)
-    words = [sys.executable, "-c", "import sys; from diorama.cli import main; main(sys.argv[1:])", "stereo", "in"]
-    process = subprocess.Popen(
-        [*words, "-o", "out", "--skip-error", *OPTIONS],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    words = [sys.executable, "-c", COMMAND, "stereo", "in", "-o", "out", "--skip-error", *OPTIONS]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     for _ in range(400):
         if list(folder.glob("out/.*.work/job.json")) or process.poll() is not None:
             break

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from diorama.errors import ModelError
 
+UNVERIFIED = "unverified (no hash is known)"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -21,7 +23,7 @@ class Weights:
         licence: SPDX name, or the hub's name where SPDX has none.
         commercial: whether the licence allows commercial use.
         megabytes: size of `files` together, 10^6 bytes.
-        sha256: hash of a file by its name, where known; a known hash must match.
+        sha256: hash of a file by its name; empty where unknown, and a known one must match.
     """
 
     name: str
@@ -35,9 +37,10 @@ class Weights:
 
     @property
     def terms(self) -> str:
-        """The licence in one line for the user."""
+        """The licence in one line for the user, and whether the files can be compared with a known hash."""
         use = "commercial use allowed" if self.commercial else "no commercial use"
-        return f"weights {self.source}: {self.licence}, {use}"
+        checked = "" if self.sha256 else f", {UNVERIFIED}"
+        return f"weights {self.source}: {self.licence}, {use}{checked}"
 
 
 _FILES = ("config.json", "model.safetensors")
@@ -60,6 +63,7 @@ WEIGHTS = (
 )
 
 DEFAULT_DEPTH = "depth-anything-v2-small"
+"""What ``--depth hub`` means."""
 
 
 def names(question: str = "") -> list[str]:

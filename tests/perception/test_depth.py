@@ -61,7 +61,7 @@ def test_corridor_recedes_to_its_middle() -> None:
     assert point.confidence > 0.8
     assert abs(point.x) < 0.02
     assert abs(point.y) < 0.02
-    near = read_still(corridor()).nearness
+    near = read_still(corridor()).inverse_depth
     middle = near[40:50, 70:90].mean()
     for border in (near[30:60, :8], near[30:60, -8:], near[-6:, 60:100], near[:6, 60:100]):
         assert border.mean() > middle + 0.3
@@ -152,9 +152,9 @@ def test_a_person_stands_at_the_depth_of_the_ground_at_the_feet() -> None:
     mask = np.zeros((100, 160), bool)
     mask[10:80, 70:90] = True
     standing = cardboard.place(mask, ground)
-    assert standing.nearness == pytest.approx(ground[78, 0], abs=0.04)
+    assert standing.inverse_depth == pytest.approx(ground[78, 0], abs=0.04)
     mask[10:, 70:90] = True
-    assert cardboard.place(mask, ground).nearness > np.percentile(ground[cardboard.surroundings(mask)], 60)
+    assert cardboard.place(mask, ground).inverse_depth > np.percentile(ground[cardboard.surroundings(mask)], 60)
 
 
 def test_ramp_is_positive_part_with_a_rounded_corner() -> None:

@@ -240,8 +240,8 @@ def test_pixels_outside_the_holes_are_the_warped_source(
     for eye, file in (("left", made.files[0]), ("right", made.files[1])):
         if eye == source_eye:
             continue
-        for image, nearness, view in zip(scene.source, scene.inverse_depth, stack(file), strict=True):
-            disparity = screen_disparity(nearness, 0.4, look)
+        for image, inverse_depth, view in zip(scene.source, scene.inverse_depth, stack(file), strict=True):
+            disparity = screen_disparity(inverse_depth, 0.4, look)
             warped, known = eye_warp(image, disparity, eye=eye, share=share, tear=TEAR if warp == "subpixel" else None)
             assert np.array_equal(view[known], warped[known])
             holes += int((~known).sum())

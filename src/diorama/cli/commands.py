@@ -4,14 +4,15 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from diorama.errors import BatchError, UsageError
 from diorama.pipelines.presets import StereoConfig
 
-Flat = tyro.conf.OmitArgPrefixes
+if TYPE_CHECKING:
+    from diorama.pipelines.stereo import StereoResult
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,18 @@ class Common:
     """Show details, and where an error came from."""
     json: bool = False
     """Print the result, or the error, as JSON."""
+
+
+def tell(common: Common, result: "StereoResult") -> None:
+    """Print what a run made."""
+    files, extras = [str(file) for file in result.files], [str(extra) for extra in result.extras]
+    if common.json:
+        fields = {"files": files, "frames": result.frames, "seconds": result.seconds, "extras": extras}
+        sys.stdout.write(json.dumps(fields) + "\n")
+    elif not common.quiet:
+        rate = f"{result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
+        sys.stdout.write("\n".join(files) + f"\n  {result.frames} frames in {result.seconds:.1f} s, {rate}\n")
+        sys.stdout.write("".join(f"  {extra}\n" for extra in extras))
 
 
 @dataclass(frozen=True)
@@ -42,15 +55,17 @@ class StereoCommand:
     """Also write an HTML page with pictures, comfort chart and timings."""
     skip_error: bool = False
     """With several inputs: go on after a failure, and list the failures in failures.jsonl."""
-    config: Annotated[StereoConfig, Flat] = StereoConfig()
-    common: Annotated[Common, Flat] = Common()
+    config: StereoConfig = StereoConfig()
+    common: Common = Common()
 
     def run(self) -> int:
         """Convert; returns the exit code."""
         from diorama.cli.progress import make_progress
+        from diorama.core.memory import keep_freed_memory
         from diorama.pipelines.batch import Failure, convert_all, plan_batch
         from diorama.pipelines.stereo import StereoRun, stereo
 
+        keep_freed_memory()
         run = StereoRun(self.overwrite, self.resume, self.report)
         jobs = plan_batch(self.inputs, self.output, self.config)
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
@@ -60,21 +75,12 @@ class StereoCommand:
             else:
                 results, failures = convert_all(jobs, self.config, run, progress, skip_error=self.skip_error)
         for result in results:
-            self._tell(result.files, result.frames, result.seconds, result.extras)
+            tell(self.common, result)
         if failures:
             raise BatchError(
                 f"{len(failures)} of {len(jobs)} inputs failed", failures[0].listed_in, "the others are done; see there"
             )
         return 0
-
-    def _tell(self, files: tuple[Path, ...], frames: int, seconds: float, extras: tuple[Path, ...]) -> None:
-        if self.common.json:
-            fields = {"files": [str(f) for f in files], "frames": frames, "seconds": seconds}
-            sys.stdout.write(json.dumps({**fields, "extras": [str(e) for e in extras]}) + "\n")
-        elif not self.common.quiet:
-            rate = f"{frames} frames in {seconds:.1f} s" if seconds else f"{frames} frames"
-            sys.stdout.write("".join(f"{file}\n" for file in files) + f"  {rate}\n")
-            sys.stdout.write("".join(f"  {extra}\n" for extra in extras))
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Reproduce:
     """Accept inputs whose content has changed since."""
     overwrite: bool = False
     """Replace an existing output."""
-    common: Annotated[Common, Flat] = Common()
+    common: Common = Common()
 
     def run(self) -> int:
         """Reproduce; returns the exit code."""
@@ -115,7 +121,7 @@ class Reproduce:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-        sys.stdout.write("".join(f"{file}\n" for file in result.files))
+        tell(self.common, result)
         return 0
 
 
@@ -123,7 +129,7 @@ class Reproduce:
 class Doctor:
     """Say what works here, what is missing, and the command that mends it."""
 
-    common: Annotated[Common, Flat] = Common()
+    common: Common = Common()
 
     def run(self) -> int:
         """Print the report; returns the exit code."""

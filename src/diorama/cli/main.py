@@ -46,7 +46,7 @@ def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor:
                 prog="diorama",
                 description=DESCRIPTION,
                 args=given,
-                config=(tyro.conf.FlagCreatePairsOff,),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
             )
     except SystemExit as stop:
         if not stop.code:  # --help
@@ -77,11 +77,18 @@ def _guarded(command: StereoCommand | Reproduce | Doctor) -> int:
         return _fail(InterruptedRunError("stopped"), common)
     except MemoryError as error:
         return _fail(OutOfMemoryError("not enough memory", str(error), "try --scale 0.5, or close programs"), common)
+    except OSError as error:
+        return _fail(
+            UsageError(error.strerror or str(error), error.filename or "", "check the path and the disk"), common
+        )
+    except Exception as error:  # noqa: BLE001  the last resort: one line for a user, the trace for a report
+        what = f"an unexpected {type(error).__name__}: {error}"
+        return _fail(DioramaError(what, fix="please report it with what -v prints"), common)
 
 
 def _fail(error: DioramaError, common: Common) -> int:
     if common.verbose:
-        traceback.print_exception(error)
+        traceback.print_exc()  # of what is being handled, which may not be `error` itself
     if common.json:
         fields = {"error": error.what, "where": error.where, "fix": error.fix, "exit_code": error.exit_code}
         sys.stderr.write(json.dumps(fields) + "\n")

@@ -4,8 +4,8 @@ import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar, cast
 
@@ -14,8 +14,8 @@ _END = object()
 
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="diorama-band")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="diorama-band")
 
 
 def bands(rows: int, work: Callable[[int, int], None], *, least: int = 128) -> None:
@@ -29,14 +29,16 @@ def bands(rows: int, work: Callable[[int, int], None], *, least: int = 128) -> N
         work(0, rows)
         return
     edges = [rows * i // workers for i in range(workers + 1)]
-    pool = _pool(workers)
-    others = [pool.submit(work, a, b) for a, b in itertools.pairwise(edges[1:])]
-    work(edges[0], edges[1])
+    others = [_pool().submit(work, first, last) for first, last in itertools.pairwise(edges[1:])]
+    try:
+        work(edges[0], edges[1])
+    finally:
+        wait(others)  # they write into arrays that the caller may free on an error
     for other in others:
         other.result()
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Iterate `items` in a background thread, at most `depth` items ahead.
 
     Exceptions surface at the point of consumption; closing the iterator stops the thread.
@@ -78,4 +80,27 @@ def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
             yield cast(T, item)
     finally:
         stop.set()
-        thread.join(timeout=5)
+        thread.join(timeout=30)
+
+
+def aside(work: Callable[[], T]) -> Callable[[], T]:
+    """Start `work` in a background thread; the returned function waits for its result, or raises what it raised.
+
+    Nobody waits for a thread whose result is not asked for: it ends with the process.
+    """
+    box: queue.Queue[tuple[object, BaseException | None]] = queue.Queue(1)
+
+    def run() -> None:
+        try:
+            box.put((work(), None))
+        except BaseException as error:  # noqa: BLE001  handed to whoever asks
+            box.put((None, error))
+
+    def result() -> T:
+        value, error = box.get()
+        if error is not None:
+            raise error
+        return cast(T, value)
+
+    threading.Thread(target=run, daemon=True, name="diorama-aside").start()
+    return result

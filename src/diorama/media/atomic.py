@@ -69,14 +69,14 @@ def atomic_path(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     _probe(partial)
     try:
         yield partial
-        _sync(partial)
+        flush(partial)
         _refuse_existing(target, overwrite)
         os.replace(partial, target)
     except OSError as error:
         raise _explained(error, target) from error
     finally:
         partial.unlink(missing_ok=True)
-    _sync(target.parent)
+    flush(target.parent)
 
 
 @contextmanager
@@ -100,14 +100,14 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         for entry in [*sorted(partial.rglob("*")), partial]:
-            _sync(entry)
+            flush(entry)
         _refuse_existing(target, overwrite)
         _swap_in(partial, target, aside)
     except OSError as error:
         raise _explained(error, target) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    _sync(target.parent)
+    flush(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -158,7 +158,8 @@ def _probe(partial: Path) -> None:
         raise UsageError(f"the output folder is not writable ({reason})", folder, "choose another") from error
 
 
-def _sync(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the system write a file or folder to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY)

@@ -62,5 +62,11 @@ class Encoding:
         preset = self.preset if self.preset is not None else DEFAULT_PRESET.get(wanted)
         if wanted in DEFAULT_PRESET and (preset in PRESETS) != (wanted != "libsvtav1"):
             raise UsageError(f"{wanted} has no preset {preset!r}", "--preset", f"for example {DEFAULT_PRESET[wanted]}")
+        if self.crf is not None and wanted not in DEFAULT_CRF:
+            raise UsageError(f"{wanted} is lossless and has no quality setting", "--crf", "leave it out")
+        if wanted in ("libx264", "libx265") and (self.crf or 0) > 51:
+            raise UsageError(f"crf is {self.crf}", "--crf", f"{wanted} takes 0 (best) to 51")
+        if self.preset is not None and wanted not in DEFAULT_PRESET:
+            raise UsageError(f"{wanted} has no presets", "--preset", "leave it out")
         crf = self.crf if self.crf is not None else DEFAULT_CRF.get(wanted)
         return Encoding(wanted, crf, preset)

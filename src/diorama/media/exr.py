@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from diorama.errors import DamagedMediaError, LimitError, MediaError
+from diorama.media.safe import Limits
 
-MAX_PIXELS = 64_000_000
 BLOCK_LIMIT = 1 << 28
 _MAGIC = b"\x76\x2f\x31\x01"
 _HEADER_LIMIT = 1 << 20
@@ -46,12 +46,12 @@ class ExrHeader:
     offset: int
 
 
-def read_header(path: Path) -> ExrHeader:
-    """Read the header of an EXR file.
+def read_header(path: Path, limits: Limits | None = None) -> ExrHeader:
+    """Read the header of an EXR file, within a pixel budget (None: the usual one).
 
     Raises:
         MediaError: not an EXR, or a kind this reader does not know (tiled, deep, several parts, PIZ, ...).
-        LimitError: more than `MAX_PIXELS`.
+        LimitError: over the pixel budget, or blocks over `BLOCK_LIMIT` bytes.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER_LIMIT)
@@ -62,7 +62,7 @@ def read_header(path: Path) -> ExrHeader:
         raise MediaError("a tiled, deep or multi-part EXR", path, "save it as one scanline image")
     try:
         attributes, offset = _attributes(head)
-        return _understand(attributes, offset, path)
+        return _understand(attributes, offset, path, limits or Limits())
     except (struct.error, ValueError, KeyError, IndexError) as error:
         raise MediaError(f"the EXR header is damaged ({error})", path) from error
 
@@ -82,13 +82,12 @@ def _attributes(head: bytes) -> tuple[dict[str, bytes], int]:
     return found, at + 1
 
 
-def _understand(attributes: dict[str, bytes], offset: int, path: Path) -> ExrHeader:
+def _understand(attributes: dict[str, bytes], offset: int, path: Path, limits: Limits) -> ExrHeader:
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
     if width <= 0 or height <= 0:
         raise ValueError(f"data window {width} x {height}")
-    if width * height > MAX_PIXELS:
-        raise LimitError(f"{width} x {height} pixels, the limit is {MAX_PIXELS}", path)
+    limits.check_size(width, height, path)
     if attributes["displayWindow"] != attributes["dataWindow"]:
         raise MediaError("the EXR's data window is not its display window", path, "save it uncropped")
     kind = attributes["compression"][0]
@@ -123,14 +122,14 @@ def depth_channel(header: ExrHeader) -> int:
     return next((last.index(name) for name in _PREFERRED if name in last), 0)
 
 
-def read_depth(path: Path) -> Float32[np.ndarray, "h w"]:
+def read_depth(path: Path, limits: Limits | None = None) -> Float32[np.ndarray, "h w"]:
     """Read the depth channel (see `depth_channel`) of an EXR file, values as stored.
 
     Raises:
         MediaError, LimitError: as `read_header`.
         DamagedMediaError: the pixels are incomplete or do not unpack.
     """
-    header = read_header(path)
+    header = read_header(path, limits)
     sizes = [kind.itemsize * header.width for _, kind in header.channels]
     wanted = depth_channel(header)
     kind, skip = header.channels[wanted][1], sum(sizes[:wanted])
@@ -149,6 +148,8 @@ def _blocks(data: bytes, header: ExrHeader, row_bytes: int) -> Iterator[tuple[in
     per_block = _ROWS_PER_BLOCK[header.compression]
     count = -(-header.height // per_block)
     for position in struct.unpack_from(f"<{count}Q", data, header.offset):
+        if position > len(data) - 8:
+            raise ValueError("a block lies outside the file")
         y, size = struct.unpack_from("<2i", data, position)
         row, packed = y - header.top, data[position + 8 : position + 8 + size]
         if not 0 <= row < header.height or size < 0 or len(packed) < size:

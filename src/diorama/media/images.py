@@ -6,7 +6,9 @@ palettes, CMYK and embedded colour profiles converted to sRGB, 16 bits kept in P
 
 import io
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from diorama.core.video import ColorTags, Frame, Video
+from diorama.core.video import ColorTags, Frame, Pixels, Video
 from diorama.errors import MediaError
 from diorama.media.atomic import atomic_path
 from diorama.media.safe import IMAGE_SUFFIXES, Limits, regular_file
@@ -210,10 +212,10 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
         return image
 
 
-def save_image(
-    target: Path, image: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], *, overwrite: bool = True
-) -> None:
+def save_image(target: Path, image: Pixels, *, overwrite: bool = True, comment: str = "") -> None:
     """Write one RGB image under its final name, whole; 16 bits stay in PNG and TIFF, else 8 are kept.
+
+    `comment` goes into PNG and JPEG files; other kinds carry none.
 
     Raises:
         UsageError: the folder is missing or not writable, or the file exists and `overwrite` is off.
@@ -226,4 +228,26 @@ def save_image(
     settings = [quality[suffix], 95] if suffix in quality else []
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)
     with atomic_path(target, overwrite=overwrite) as partial:
-        partial.write_bytes(data.tobytes())
+        partial.write_bytes(_with_comment(data.tobytes(), comment.encode()))
+
+
+def _with_comment(data: bytes, comment: bytes) -> bytes:
+    """Put a text chunk behind a PNG's header, or a comment segment behind a JPEG's start mark."""
+    if comment and data.startswith(b"\x89PNG"):
+        body = b"iTXtComment\0\0\0\0\0" + comment
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        return data[:33] + chunk + data[33:]
+    if comment and data.startswith(b"\xff\xd8"):
+        return data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
+    return data
+
+
+def image_comment(path: Path) -> str:
+    """The comment of an image file; "" where it has none.
+
+    Raises:
+        MediaError: not an image.
+    """
+    with _opened(path, Limits()) as image:
+        found = image.info.get("Comment", image.info.get("comment", ""))
+    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)

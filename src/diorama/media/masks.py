@@ -22,7 +22,7 @@ _KINDS = {"gray": np.uint8, "gray16le": np.uint16}
 def write_maps(path: Path, maps: Iterable[Map], *, height: int, width: int, bits: int) -> int:
     """Write maps of 8 or 16 bits; returns how many there were."""
     count = 0
-    with av.open(str(path), "w", format="matroska") as container:
+    with av.open(str(path.absolute()), "w", format="matroska") as container:
         stream = container.add_stream("ffv1", rate=1000, options=dict(_CODEC))
         stream.width, stream.height = width, height
         stream.pix_fmt = "gray" if bits == 8 else "gray16le"
@@ -73,7 +73,7 @@ class MapFile:
             raise DamagedMediaError(f"ends at frame {wanted}, expected {stop}", self.path)
 
     def _decode(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
-        with av.open(str(self.path), options=CONTAINER_OPTIONS) as container:
+        with av.open(str(self.path.absolute()), options=CONTAINER_OPTIONS) as container:
             if len(container.streams.video) != 1 or container.streams.video[0].codec_context.name != "ffv1":
                 raise DamagedMediaError("does not hold one FFV1 stream", self.path)
             stream = container.streams.video[0]

@@ -74,7 +74,7 @@ def assemble(assembly: Assembly, target: Path) -> tuple[str, ...]:
     """
     notes: list[str] = []
     try:
-        with av.open(str(target), "w", options=_muxer_options(target)) as out:
+        with av.open(str(target.absolute()), "w", options=_muxer_options(target)) as out:
             out.metadata.update(assembly.metadata)
             feeds = [_video_feed(assembly, out)]
             if assembly.source is not None:

@@ -23,6 +23,9 @@ from diorama.media.safe import CONTAINER_OPTIONS, Limits, regular_file
 
 log = logging.getLogger(__name__)
 
+CLOCKLESS = ("avi",)
+"""Formats whose packets are only in decoding order, whatever times FFmpeg makes up for them."""
+
 
 @dataclass(frozen=True)
 class StreamInfo:
@@ -48,6 +51,7 @@ class Scan:
         declared_seconds: length the header promises (0: it does not say).
         reached: where the last packet of any stream ends, in seconds.
         corrupt: seconds at which packets begin that FFmpeg flagged as damaged.
+        clocked: whether packets say when their frames are shown; else frames come in order, one a packet.
     """
 
     pts: Int64[np.ndarray, "t"] = field(repr=False)
@@ -56,6 +60,7 @@ class Scan:
     declared_seconds: float
     reached: float = 0.0
     corrupt: tuple[float, ...] = ()
+    clocked: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +213,7 @@ def _scan(container: av.container.InputContainer, stream: "av.video.stream.Video
     pts: list[int] = []
     durations: list[int] = []
     corrupt: list[float] = []
-    hidden, reached = 0, 0.0
+    hidden, reached, timed = 0, 0.0, False
     tick = stream.time_base or Fraction(1, 1000)
     try:
         for packet in container.demux():
@@ -222,6 +227,7 @@ def _scan(container: av.container.InputContainer, stream: "av.video.stream.Video
                 continue
             if packet.has_sidedata("encryption_info"):
                 raise encrypted(path)
+            timed |= packet.pts is not None
             pts.append(stamp if stamp is not None else len(pts))
             if packet.is_corrupt:
                 corrupt.append(float(pts[-1] * tick))
@@ -237,7 +243,8 @@ def _scan(container: av.container.InputContainer, stream: "av.video.stream.Video
     declared_seconds = float((stream.duration or 0) * tick)
     if not declared_seconds and container.duration:
         declared_seconds = container.duration / 1e6
-    return Scan(stamps, lengths, max(0, stream.frames - hidden), declared_seconds, reached, tuple(sorted(corrupt)))
+    declared, clocked = max(0, stream.frames - hidden), timed and container.format.name not in CLOCKLESS
+    return Scan(stamps, lengths, declared, declared_seconds, reached, tuple(sorted(corrupt)), clocked)
 
 
 def _fill_durations(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -12,6 +13,7 @@ import av
 from diorama.errors import MediaError, UsageError
 from diorama.media.atomic import content_bytes, content_hash, write_bytes
 from diorama.media.fields import Field, Scalar, parse
+from diorama.media.images import image_comment, is_image
 from diorama.media.safe import CONTAINER_OPTIONS, regular_file
 
 SCHEMA = 1
@@ -37,7 +39,8 @@ class Input:
     @classmethod
     def of(cls, path: Path) -> "Input":
         """Measure a file or folder; reads it once."""
-        return cls(path.name or path.resolve().name, content_bytes(path), content_hash(path))
+        name = os.fsencode(path.name or path.resolve().name).decode(errors="replace")
+        return cls(name, content_bytes(path), content_hash(path))
 
 
 @dataclass(frozen=True)
@@ -230,8 +233,10 @@ def _capped(path: Path) -> bytes:
 
 
 def _comment(path: Path) -> str:
+    if is_image(path):
+        return image_comment(path)
     try:
-        with av.open(str(path), options=CONTAINER_OPTIONS, metadata_errors="replace") as container:
+        with av.open(str(path.absolute()), options=CONTAINER_OPTIONS, metadata_errors="replace") as container:
             tags = {key.lower(): value for key, value in container.metadata.items()}
     except av.error.FFmpegError as error:
         raise MediaError(f"not a recognised media file ({error.strerror})", path, "check the path") from error

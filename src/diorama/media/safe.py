@@ -42,7 +42,7 @@ VIDEO_SUFFIXES = frozenset(
         ".dv",
     ]
 )
-_PROTOCOL = re.compile(r"([A-Za-z][\w+.-]+)(,\S*)?:")  # two characters or more, for the sake of C:\\films
+_PROTOCOL = re.compile(r"([A-Za-z][\w+.-]+)(,\S*)?:(?=\S)")  # two characters or more, for the sake of C:\\films
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".gif", ".apng", ".bmp", ".tif", ".tiff"])
 
 

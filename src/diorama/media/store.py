@@ -30,6 +30,7 @@ from diorama.media.manifest import (
     to_json,
 )
 from diorama.media.masks import open_maps, write_maps
+from diorama.media.npy import open_array
 from diorama.media.patches import patched, write_patches
 from diorama.media.read import open_video
 from diorama.media.recipe import Recipe
@@ -259,9 +260,9 @@ def _open_layer(folder: Path, manifest: Manifest, layer: StoredLayer, base: Vide
 
 def _clock(file: Path, frames: int) -> tuple[Int64[np.ndarray, "t"], Int64[np.ndarray, "t"]]:
     try:
-        table = np.lib.format.open_memmap(file, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError) as error:
-        raise DamagedMediaError(f"not a clock ({error})", file) from error
+        table = open_array(file)
+    except (MediaError, DamagedMediaError) as error:
+        raise DamagedMediaError(f"not a clock ({error.what})", file) from error
     if table.shape != (2, frames) or table.dtype != np.int64:
         raise DamagedMediaError(f"a clock of {table.shape} {table.dtype}, expected (2, {frames}) int64", file)
     pts, durations = np.array(table)

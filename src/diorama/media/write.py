@@ -14,8 +14,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from diorama.core.video import ColorTags, Pixels
 from diorama.errors import LimitError, MediaError, UsageError
 from diorama.media.atomic import DISK_FULL
+from diorama.media.decode import FULL, LIMITED, RGB_COEFFICIENTS
 from diorama.media.encoding import DEFAULT_CRF, DEFAULT_PRESET, Encoding
-from diorama.media.read import FULL, LIMITED, RGB_COEFFICIENTS
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class FrameWriter:
         self._reformat = VideoReformatter()
         os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder writes its settings to stderr otherwise
         try:
-            self._container = av.open(str(path), "w")
+            self._container = av.open(str(path.absolute()), "w")
             self._stream = self._open_stream()
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(error, path) from error

@@ -11,7 +11,7 @@ AHEAD = 0.1  # nearer than the surroundings by at least this, in inverse depth
 CUT = 0.2  # ... where the feet are not seen
 RELIEF = 0.05  # of inverse depth, from the outline to the middle of the body
 
-Map = Float32[np.ndarray, "h w"]
+InverseDepth = Float32[np.ndarray, "h w"]
 Mask = Bool[np.ndarray, "h w"]
 
 
@@ -21,14 +21,14 @@ class Person:
 
     Attributes:
         mask: their pixels.
-        nearness: inverse depth of the card.
+        inverse_depth: of the card, 0 farthest .. 1 nearest.
     """
 
     mask: Mask
-    nearness: float
+    inverse_depth: float
 
 
-def place(mask: Mask, nearness: Map) -> Person:
+def place(mask: Mask, inverse_depth: InverseDepth) -> Person:
     """Find a person's inverse depth from the map of the scene.
 
     With feet in sight, it is that of the ground beside the lowest part of the mask. Cut off by the picture's lower
@@ -36,8 +36,8 @@ def place(mask: Mask, nearness: Map) -> Person:
     surroundings.
     """
     ring = surroundings(mask)
-    near = float(np.percentile(nearness[ring], 60)) if ring.any() else 0.5
-    foot = _foot(mask, ring, nearness)
+    near = float(np.percentile(inverse_depth[ring], 60)) if ring.any() else 0.5
+    foot = _foot(mask, ring, inverse_depth)
     value = near + CUT if foot is None else max(foot, near + AHEAD)
     return Person(mask, float(np.clip(value, 0.0, 1.0 - RELIEF)))
 
@@ -49,7 +49,7 @@ def surroundings(mask: Mask, share: float = AROUND) -> Mask:
     return np.asarray((cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~mask)
 
 
-def _foot(mask: Mask, ring: Mask, nearness: Map) -> float | None:
+def _foot(mask: Mask, ring: Mask, inverse_depth: InverseDepth) -> float | None:
     """Inverse depth beside the lowest part of the mask; None where it is cut by the lower border."""
     rows = np.flatnonzero(mask.any(1))
     low, height = int(rows[-1]), len(mask)
@@ -57,12 +57,12 @@ def _foot(mask: Mask, ring: Mask, nearness: Map) -> float | None:
         return None
     band = slice(max(0, low - max(2, height // 40)), low + 1)
     beside = ring[band]
-    return float(np.median(nearness[band][beside])) if beside.any() else None
+    return float(np.median(inverse_depth[band][beside])) if beside.any() else None
 
 
-def paste(nearness: Map, person: Person) -> Map:
+def paste(inverse_depth: InverseDepth, person: Person) -> InverseDepth:
     """The map with the card in it; its outline is one pixel soft."""
     inside = cv2.distanceTransform(person.mask.astype(np.uint8), cv2.DIST_L2, 3)
     relief = RELIEF * np.sqrt(inside / max(float(inside.max()), 1.0))
     alpha = cv2.blur(person.mask.astype(np.float32), (3, 3)) * person.mask
-    return np.asarray(nearness + alpha * (person.nearness + relief - nearness), np.float32)
+    return np.asarray(inverse_depth + alpha * (person.inverse_depth + relief - inverse_depth), np.float32)

@@ -1,4 +1,4 @@
-"""What a single picture tells about nearness, one pure function a cue; none of them is learned.
+"""What a single picture tells of how near things are, one pure function a cue; none of them is learned.
 
 Picture units: origin at the centre, x right, y down, the longer side is 1.
 """

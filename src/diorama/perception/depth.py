@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from diorama.perception.base import PeopleSegmenter, Tracked
 from diorama.perception.cardboard import paste, place
 from diorama.perception.flow import Flow, pull, resize_flow
-from diorama.perception.fuse import analysis_size, read_still
+from diorama.perception.fuse import InverseDepth, analysis_size, read_still
 from diorama.perception.parallax import own_motion
 from diorama.perception.upsample import upsample
 
@@ -38,14 +38,14 @@ class Belief:
         image: the frame.
         still: the last still's answer, carried along.
         motion: own motion, 0..1.
-        nearness: inverse depth of the scene without the person.
+        inverse_depth: of the scene without the person.
         person: the person's inverse depth, None before one is seen.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
-    still: Map
+    still: InverseDepth
     motion: Map
-    nearness: Map
+    inverse_depth: InverseDepth
     person: float | None = None
 
 
@@ -68,20 +68,26 @@ class EmbeddedDepth:
         for number, tracked in enumerate(shot):
             belief = _begin(tracked) if belief is None else _follow(belief, tracked, fresh=number % EVERY == 0)
             mask = self.people(tracked) if self.people is not None else None
-            scene = np.clip(upsample(belief.nearness, tracked.small), 0, 1)
+            scene = np.clip(upsample(belief.inverse_depth, tracked.small), 0, 1)
             if mask is None:
                 yield scene
                 continue
             person = place(mask, scene)
-            before = person.nearness if belief.person is None else belief.person
-            value = before + PERSON * (person.nearness - before)
-            belief = Belief(belief.image, belief.still, belief.motion, belief.nearness, value)
+            before = person.inverse_depth if belief.person is None else belief.person
+            value = before + PERSON * (person.inverse_depth - before)
+            belief = Belief(belief.image, belief.still, belief.motion, belief.inverse_depth, value)
             yield paste(scene, type(person)(mask, value))
+
+    def close(self) -> None:
+        """Free what finds people; a later call loads it again."""
+        close = getattr(self.people, "close", None)
+        if close is not None:
+            close()
 
 
 def _begin(tracked: Tracked) -> Belief:
     image = analysis_size(tracked.small)
-    still = read_still(tracked.small).nearness
+    still = read_still(tracked.small).inverse_depth
     return Belief(image, still, np.zeros_like(still), _snap(still, image))
 
 
@@ -91,13 +97,13 @@ def _follow(before: Belief, tracked: Tracked, *, fresh: bool) -> Belief:
     height, width = image.shape[:2]
     small_flow = tracked.flow if tracked.flow is not None else np.zeros((*tracked.small.shape[:2], 2), np.float32)
     flow = resize_flow(small_flow, height, width)
-    carried = pull(np.dstack([before.still, before.motion, before.nearness]), flow)
-    still = read_still(tracked.small).nearness if fresh else np.ascontiguousarray(carried[..., 0])
+    carried = pull(np.dstack([before.still, before.motion, before.inverse_depth]), flow)
+    still = read_still(tracked.small).inverse_depth if fresh else np.ascontiguousarray(carried[..., 0])
     motion = carried[..., 1] + MOVING * (own_motion(flow) - carried[..., 1])
     target = still + FORWARD * motion * np.minimum(still / SOLID, 1) * (1 - still)
     share = _share(before.image, image, flow)
-    nearness = carried[..., 2] + share * (target - carried[..., 2])
-    return Belief(image, still, motion, _snap(nearness, image), before.person)
+    inverse_depth = carried[..., 2] + share * (target - carried[..., 2])
+    return Belief(image, still, motion, _snap(inverse_depth, image), before.person)
 
 
 def _share(before: UInt8[np.ndarray, "h w 3"], image: UInt8[np.ndarray, "h w 3"], flow: Flow) -> Map:
@@ -107,7 +113,7 @@ def _share(before: UInt8[np.ndarray, "h w 3"], image: UInt8[np.ndarray, "h w 3"]
     return np.asarray(FOLLOW + (REVEALED - FOLLOW) * changed, np.float32)
 
 
-def _snap(nearness: Map, image: UInt8[np.ndarray, "h w 3"]) -> Map:
+def _snap(inverse_depth: InverseDepth, image: UInt8[np.ndarray, "h w 3"]) -> InverseDepth:
     """Edges of the map moved to edges of the picture (guided filter, He et al., ECCV 2010)."""
     guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    return np.asarray(cv2.ximgproc.guidedFilter(guide, nearness.astype(np.float32), 4, 4e-4), np.float32)
+    return np.asarray(cv2.ximgproc.guidedFilter(guide, inverse_depth.astype(np.float32), 4, 4e-4), np.float32)

@@ -15,8 +15,10 @@ from numba import njit
 from diorama.core.parallel import bands
 from diorama.core.video import Video
 from diorama.errors import UsageError
+from diorama.media.safe import Limits
 from diorama.perception.base import Tracked
 from diorama.perception.depth_maps import DepthMaps, IndexedMaps, Map, open_maps
+from diorama.perception.map_reader import MapReader
 
 DepthKind = Literal["inverse", "metric"]
 ASPECT_TOLERANCE = 0.02
@@ -85,6 +87,7 @@ class FileDepth:
             the range is the exact minimum and maximum over every map: of all pixels in small files, of a grid
             of at least `GRID_ROWS` rows in large ones.
         note: receives what the user should know.
+        limits: pixels of a map, and number of maps.
 
     Raises:
         UsageError: `kind` is unknown, or `near` and `far` contradict it.
@@ -96,6 +99,7 @@ class FileDepth:
     near: float | None = None
     far: float | None = None
     note: Callable[[str], None] = ignore
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(DepthKind):
@@ -112,7 +116,12 @@ class FileDepth:
     @cached_property
     def maps(self) -> DepthMaps:
         """The opened file."""
-        return open_maps(self.path)
+        return open_maps(self.path, self.limits)
+
+    @cached_property
+    def reader(self) -> MapReader:
+        """Reads it; goes on where the shot before ended."""
+        return MapReader(self.maps)
 
     @cached_property
     def range(self) -> DepthRange:
@@ -167,20 +176,22 @@ class FileDepth:
         Raises:
             UsageError: the file ends before the shot, or a map holds NaN or infinity.
         """
-        stream: Iterator[Map] = iter(())
-        following = -1
         for tracked in shot:
             index = tracked.frame.index
-            if index != following:
-                stream = self.maps.read(index, self.maps.count)
-            stored = next(stream, None)
+            stored = self.reader.at(index)
             if stored is None:
                 raise UsageError(f"depth ends before frame {index}", self.path, "give one map for each frame")
-            following = index + 1
             scaled = rescale(stored, self.range)
             if scaled is None:
                 raise _meaningless(index, self.path)
             yield scaled
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        if "reader" in vars(self):
+            self.reader.close()
+        for opened in ("reader", "maps"):
+            vars(self).pop(opened, None)
 
 
 def _meaningless(index: int, path: Path) -> UsageError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8, UInt16
+from jaxtyping import Float32, UInt8
 
 from diorama.core.extras import need
 from diorama.core.video import Frame, Video
 from diorama.errors import ModelError, OutOfMemoryError
-from diorama.media.atomic import atomic_path
 from diorama.perception import depth_net, hub
 from diorama.perception.base import Tracked
+from diorama.perception.chunks import Chunk, Shelf
+from diorama.perception.shrink import eight_bits
 
 CHUNK = 8
-BATCH = {"cpu": 1, "cuda": 8}
+BATCH = {"cpu": 1, "cuda": 8}  # frames at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,9 @@ class HubDepth:
         model: a folder, a catalogue name, or a hub name; see `diorama.perception.hub.locate`.
         work: folder for waiting maps, two bytes a value at the network's resolution (0.9 MB a frame of 16:9 for
             Depth Anything). They are named by model and picture, so that a run that was killed takes them up
-            again; the caller removes the folder when the film is done.
+            again. Those of past shots are removed on the way, the caller removes the folder when the film is done.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
         note: receives what the user should know, the licence among it.
-        threads: CPU threads of torch, for the whole process; None leaves its setting.
-        batch: frames at once, None for 1 on CPU and 8 on CUDA.
 
     Raises:
         ModelError: the model cannot be found, loaded or used; see `diorama.perception.hub`.
@@ -47,8 +45,11 @@ class HubDepth:
     work: Path
     device: str = "auto"
     note: Callable[[str], None] = lambda message: None
-    threads: int | None = None
-    batch: int | None = None
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Where maps wait."""
+        return Shelf(self.work)
 
     @cached_property
     def folder(self) -> hub.ModelFolder:
@@ -63,7 +64,7 @@ class HubDepth:
     @cached_property
     def network(self) -> "Network":
         """The loaded network."""
-        return Network.load(self.folder, self.device, self.threads)
+        return Network.load(self.folder, self.device)
 
     def check(self, video: Video) -> None:
         """Load the model, so that what is wrong with it shows before the run; any clip suits it."""
@@ -73,8 +74,11 @@ class HubDepth:
         """One map a frame; see `diorama.perception.base.DepthEstimator`.
 
         The whole shot is consumed before the first map comes; a caller that needs the frames again decodes again.
+
+        Raises:
+            LimitError: the disk does not hold the maps of another minute.
         """
-        self.work.mkdir(parents=True, exist_ok=True)
+        self.shelf.begin()
         frames = (tracked.frame for tracked in shot)
         chunks = []
         while group := list(itertools.islice(frames, CHUNK)):
@@ -83,75 +87,25 @@ class HubDepth:
         highest = max((float(chunk.highs.max()) for chunk in chunks), default=0.0)
         for chunk in chunks:
             yield from chunk.scaled(lowest, highest)
+        self.shelf.end(chunks)
 
-    def _chunk(self, frames: list[Frame]) -> "Chunk":
+    def _chunk(self, frames: list[Frame]) -> Chunk:
         """The maps of a few frames, from disk where an earlier run left them."""
         wanted, size = self.network.wanted, frames[0].image.shape[:2]
-        inputs = np.stack([depth_net.prepare(eight_bits(frame), wanted) for frame in frames])
+        inputs = np.stack([depth_net.prepare(eight_bits(frame.image), wanted) for frame in frames])
         key = hashlib.blake2b(digest_size=16)
-        key.update(f"{self.folder.fingerprint()} {inputs.shape} {size}".encode())
+        key.update(f"{self.folder.fingerprint} {inputs.shape} {size}".encode())
         key.update(inputs.tobytes())
-        path = self.work / f"depth-{key.hexdigest()}.npz"
-        found = Chunk.open(path)
+        found = self.shelf.find(key.hexdigest())
         if found is not None:
             return found
-        step = self.batch or BATCH[self.network.kind]
+        step = BATCH[self.network.kind]
         maps = [
-            depth_net.fit_to(depth, wanted, *size)
+            depth_net.fit_to(inverse_depth, wanted, *size)
             for start in range(0, len(inputs), step)
-            for depth in self.network(inputs[start : start + step])
+            for inverse_depth in self.network(inputs[start : start + step])
         ]
-        return Chunk.write(path, np.stack(maps))
-
-
-def eight_bits(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame's picture in 8 bits; networks are trained on no more."""
-    image = frame.image
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Consecutive maps on disk: 16-bit codes, with each map's range beside them.
-
-    Codes rather than float16: the same bytes, 32 times as fine near the top of the range, and no overflow for
-    networks whose values run to thousands (DPT).
-    """
-
-    path: Path
-    lows: Float32[np.ndarray, "t"]
-    highs: Float32[np.ndarray, "t"]
-
-    @classmethod
-    def write(cls, path: Path, maps: Float32[np.ndarray, "t dh dw"]) -> "Chunk":
-        """Store maps; the file appears under its name only when whole."""
-        lows, highs = maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
-        spans = np.where(highs > lows, highs.astype(np.float64) - lows, 1.0)
-        codes = np.rint((maps - lows[:, None, None]) * (65535 / spans)[:, None, None]).astype(np.uint16)
-        with atomic_path(path) as partial, partial.open("wb") as file:
-            np.savez(file, codes=codes, lows=lows, highs=highs)
-        return cls(path, lows, highs)
-
-    @classmethod
-    def open(cls, path: Path) -> "Chunk | None":
-        """A chunk left by an earlier run, or None where there is none that can be read."""
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(path, stored["lows"], stored["highs"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            return None
-
-    def scaled(self, lowest: float, highest: float) -> Iterator[Float32[np.ndarray, "dh dw"]]:
-        """The maps on the scale of their shot: `lowest` becomes 0 and `highest` 1; a flat shot is 0.5."""
-        with np.load(self.path, allow_pickle=False) as stored:
-            codes: UInt16[np.ndarray, "t dh dw"] = stored["codes"]
-        span = highest - lowest
-        for code, low, high in zip(codes, self.lows, self.highs, strict=True):
-            if span <= 1e-6 * max(abs(lowest), abs(highest)):
-                yield np.full(code.shape, 0.5, np.float32)
-                continue
-            slope = np.float32((float(high) - float(low)) / 65535 / span)
-            yield np.clip(code * slope + np.float32((float(low) - lowest) / span), 0, 1, dtype=np.float32)
+        return self.shelf.store(key.hexdigest(), np.stack(maps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +127,7 @@ class Network:
     where: Path
 
     @classmethod
-    def load(cls, folder: hub.ModelFolder, device: str, threads: int | None = None) -> "Network":
+    def load(cls, folder: hub.ModelFolder, device: str) -> "Network":
         """Load a network onto a device.
 
         Raises:
@@ -184,8 +138,6 @@ class Network:
         wanted = depth_net.input_for(folder.config, folder.preprocessor, folder.path)
         module = hub.load(folder, depth_net.CLASSES, **options)
         torch = need("torch")
-        if threads is not None:
-            torch.set_num_threads(threads)
         chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         try:
             module = module.to(chosen)

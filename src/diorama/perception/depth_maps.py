@@ -3,23 +3,25 @@
 import itertools
 import re
 import shutil
+import struct
 import tempfile
-import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Num, Shaped
 from PIL import Image, UnidentifiedImageError
 
 from diorama.core.video import Video
 from diorama.errors import DamagedMediaError, LimitError, MediaError, UsageError
+from diorama.media.atomic import DISK_FULL
 from diorama.media.exr import read_depth, read_header
-from diorama.media.read import open_video
+from diorama.media.npy import map_array, open_array
+from diorama.media.read import ReadOptions, open_video
 from diorama.media.safe import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Limits, local_path, regular_file
 
 Map = Num[np.ndarray, "dh dw"]
@@ -27,6 +29,16 @@ ARRAY_SUFFIXES = frozenset([".npy", ".npz"])
 PICTURE_SUFFIXES = IMAGE_SUFFIXES | {".exr"}
 SUFFIXES = ARRAY_SUFFIXES | PICTURE_SUFFIXES | VIDEO_SUFFIXES
 COLOUR_TOLERANCE = 0.03
+BAD_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # encrypted, or packed in a way that this Python cannot undo
+)
+_AS_NPY = "save it as NPY, which needs no unpacking"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,27 +92,31 @@ class VideoMaps:
 DepthMaps = IndexedMaps | VideoMaps
 
 
-def open_maps(given: str | Path) -> DepthMaps:
+def open_maps(given: str | Path, limits: Limits | None = None) -> DepthMaps:
     """Open depth maps: NPY or NPZ, a picture (PNG, TIFF, EXR), a folder of numbered pictures, or a grey video.
+
+    Args:
+        given: where they are.
+        limits: pixels of a map and number of maps, None for the usual budget; the clock of depth does not count.
 
     Raises:
         MediaError: missing, empty or of no supported kind.
         DamagedMediaError: shorter than its header says.
         UsageError: an array that holds no depth maps, pictures in colour or of different sizes, a gap in the
             numbers.
-        LimitError: maps above the pixel budget.
+        LimitError: over a budget, or an NPZ that unpacks to more than fits on the disk.
     """
-    path = local_path(given)
+    path, limits = local_path(given), replace(limits or Limits(), seconds=None)
     if path.is_dir():
-        return _picture_maps(numbered_pictures(path))
+        return _picture_maps(numbered_pictures(path), limits)
     regular_file(path)
     suffix = path.suffix.lower()
     if suffix in ARRAY_SUFFIXES:
-        return array_maps(_array(path), path)
+        return array_maps(_member(path) if suffix == ".npz" else open_array(path), path, limits)
     if suffix in PICTURE_SUFFIXES - {".gif"}:
-        return _picture_maps([path])
+        return _picture_maps([path], limits)
     if suffix in VIDEO_SUFFIXES:
-        return VideoMaps(open_video(path), path)
+        return VideoMaps(open_video(path, ReadOptions(limits=limits)), path)
     raise MediaError(
         f"depth is not read from {suffix or 'files without a suffix'}",
         path,
@@ -108,12 +124,12 @@ def open_maps(given: str | Path) -> DepthMaps:
     )
 
 
-def array_maps(array: Num[np.ndarray, "..."], where: object) -> IndexedMaps:
+def array_maps(array: Shaped[np.ndarray, "..."], where: object, limits: Limits | None = None) -> IndexedMaps:
     """Maps of an array "t h w" or "h w" of real numbers; an axis of length 1 for the channel is allowed.
 
     Raises:
         UsageError: another shape or kind of values.
-        LimitError: maps above the pixel budget.
+        LimitError: over a budget.
     """
     if array.dtype.kind not in "fiu":
         raise UsageError(f"depth values of kind {array.dtype}, expected real numbers", where)
@@ -124,7 +140,9 @@ def array_maps(array: Num[np.ndarray, "..."], where: object) -> IndexedMaps:
     if stack.ndim != 3 or 0 in stack.shape:
         raise UsageError(f"a depth array of shape {shape}, expected (frames, height, width)", where)
     count, height, width = stack.shape
-    Limits().check_size(width, height, where)
+    limits = limits or Limits()
+    limits.check_size(width, height, where)
+    limits.check_length(count, 0.0, where)
 
     def load(index: int) -> Map:
         chosen = np.asarray(stack[index])
@@ -133,51 +151,37 @@ def array_maps(array: Num[np.ndarray, "..."], where: object) -> IndexedMaps:
     return IndexedMaps(load, count, height, width)
 
 
-def _array(path: Path) -> Num[np.ndarray, "..."]:
-    """The array of an NPY (mapped, not read) or NPZ file; pickled objects are never loaded."""
-    try:
-        if path.suffix.lower() == ".npz":
-            return _member(path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except zipfile.BadZipFile as error:
-        raise DamagedMediaError(f"the NPZ archive is damaged ({error})", path) from error
-    except (ValueError, EOFError, SyntaxError) as error:
-        if "larger than" in str(error) or "greater than" in str(error):
-            raise DamagedMediaError("the NPY file is shorter than its header says", path) from error
-        raise MediaError(f"not a plain NPY array ({error})", path, "save it with numpy.save") from error
-
-
-def _member(path: Path) -> Num[np.ndarray, "..."]:
+def _member(path: Path) -> Shaped[np.ndarray, "..."]:
     """The depth array of an NPZ archive, unpacked to an unnamed temporary file and mapped from there."""
-    with zipfile.ZipFile(path) as archive:
-        arrays = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-        names = [name for name in ("depth", "depths", "disparity", "arr_0") if name in arrays]
-        if not names and len(arrays) != 1:
-            raise UsageError(f"an NPZ with the arrays {', '.join(sorted(arrays)) or 'none'}", path, "call one 'depth'")
-        entry = arrays[names[0]] if names else next(iter(arrays.values()))
-        room = shutil.disk_usage(tempfile.gettempdir()).free
-        if entry.file_size > 0.9 * room:
-            raise LimitError(
-                f"the NPZ unpacks to {entry.file_size / 1e9:.1f} GB, more than the temporary folder holds",
-                path,
-                "save it as NPY, which needs no unpacking",
-            )
-        with tempfile.TemporaryFile() as plain:
-            with archive.open(entry) as packed:
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as plain:
+            with archive.open(_chosen(archive, path)) as packed:
                 shutil.copyfileobj(packed, plain, 1 << 20)
-            return _mapped(plain)
+            return map_array(plain, path)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise LimitError("the NPZ unpacks to more than the temporary folder holds", path, _AS_NPY) from error
+        raise DamagedMediaError(f"the NPZ archive cannot be read ({error})", path, "copy or save it again") from error
+    except BAD_ARCHIVE as error:
+        raise DamagedMediaError(f"the NPZ archive is damaged ({error})", path, "copy or save it again") from error
 
 
-def _mapped(file: IO[bytes]) -> Num[np.ndarray, "..."]:
-    """An open NPY file as a read-only mapped array; the map outlives the file's closing."""
-    file.seek(0)
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects")
-    order = "F" if fortran else "C"
-    return np.memmap(file, dtype, "r", file.tell(), shape, order)  # type: ignore[call-overload]
+def _chosen(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    """The archive's depth array, where it can be unpacked here."""
+    arrays = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+    names = [name for name in ("depth", "depths", "disparity", "arr_0") if name in arrays]
+    if not names and len(arrays) != 1:
+        raise UsageError(f"an NPZ with the arrays {', '.join(sorted(arrays)) or 'none'}", path, "call one 'depth'")
+    entry = arrays[names[0]] if names else next(iter(arrays.values()))
+    if entry.flag_bits & 1:
+        raise MediaError("the NPZ archive is encrypted", path, _AS_NPY)
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MediaError(f"the NPZ archive is packed by method {entry.compress_type}", path, _AS_NPY)
+    room = shutil.disk_usage(tempfile.gettempdir()).free
+    if entry.file_size > 0.9 * room:
+        needed = f"{entry.file_size / 1e9:.1f} GB"
+        raise LimitError(f"the NPZ unpacks to {needed}, more than the temporary folder holds", path, _AS_NPY)
+    return entry
 
 
 def numbered_pictures(folder: Path) -> list[Path]:
@@ -200,43 +204,49 @@ def numbered_pictures(folder: Path) -> list[Path]:
     return [path for _, _, path in numbered]
 
 
-def _picture_maps(files: list[Path]) -> IndexedMaps:
-    sizes = [_picture_size(path) for path in files]
+def _picture_maps(files: list[Path], limits: Limits) -> IndexedMaps:
+    limits.check_length(len(files), 0.0, files[0].parent)
+    sizes = [_picture_size(path, limits) for path in files]
     width, height = sizes[0]
     for path, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise UsageError(f"a depth picture of {size[0]}x{size[1]} among pictures of {width}x{height}", path)
-    return IndexedMaps(lambda index: read_picture(files[index]), len(files), height, width)
+    return IndexedMaps(lambda index: read_picture(files[index], limits), len(files), height, width)
 
 
-def _picture_size(path: Path) -> tuple[int, int]:
+def _picture_size(path: Path, limits: Limits) -> tuple[int, int]:
     """Width and height from the header, within the pixel budget."""
+    regular_file(path)
     if path.suffix.lower() == ".exr":
-        header = read_header(path)
+        header = read_header(path, limits)
         return header.width, header.height
+    # Our own budget decides, from the header; Pillow's fixed one is lifted for the time of opening.
+    ceiling, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise LimitError(str(error), path) from error
+        with Image.open(path) as image:
+            width, height = image.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise MediaError(f"not a recognised picture ({error})", path) from error
-    Limits().check_size(width, height, path)
+    finally:
+        Image.MAX_IMAGE_PIXELS = ceiling
+    limits.check_size(width, height, path)
     return width, height
 
 
-def read_picture(path: Path) -> Map:
+def read_picture(path: Path, limits: Limits | None = None) -> Map:
     """One depth picture, values as stored (8 or 16 bits, or float).
 
     Raises:
         DamagedMediaError: it does not decode.
         UsageError: it is in colour.
+        LimitError: an EXR over the pixel budget.
     """
     if path.suffix.lower() == ".exr":
-        return read_depth(path)
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        return read_depth(path, limits)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DamagedMediaError("the depth picture does not decode", path, "write it again") from error
     if pixels is None:
         raise DamagedMediaError("the depth picture does not decode", path, "write it again")
     if pixels.ndim == 2:

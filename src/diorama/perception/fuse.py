@@ -18,7 +18,7 @@ REACH = 1.2  # picture units: over this height above its contact, a surface is l
 SUBJECT, FIGURE, WARM = 0.12, 0.02, 0.025  # weights of the weak cues
 NEAR = 0.75  # inverse depth of the ground at the lower border; what is nearer shares the rest
 
-Map = Float32[np.ndarray, "h w"]
+InverseDepth = Float32[np.ndarray, "h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,11 @@ class Still:
     """What one picture tells.
 
     Attributes:
-        nearness: inverse depth, 0 sky .. 1, at most `SIDE` pixels on the longer side.
+        inverse_depth: 0 sky .. 1, at most `SIDE` pixels on the longer side.
         layout: the scene's coarse shape.
     """
 
-    nearness: Map
+    inverse_depth: InverseDepth
     layout: Layout
 
 
@@ -51,7 +51,7 @@ def analysis_size(small: UInt8[np.ndarray, "sh sw 3"]) -> UInt8[np.ndarray, "h w
     return shrink(small, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def _fuse(image: UInt8[np.ndarray, "h w 3"], regions: Regions, sky: np.ndarray, layout: Layout) -> Map:
+def _fuse(image: UInt8[np.ndarray, "h w 3"], regions: Regions, sky: np.ndarray, layout: Layout) -> InverseDepth:
     x, y = cues.coordinates(*image.shape[:2])
     alike = cues.likeness(regions)
     figure = cues.figure(regions, alike)[regions.labels]

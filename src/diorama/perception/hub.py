@@ -12,12 +12,15 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from diorama import catalog
 from diorama.core.extras import need
 from diorama.errors import ModelError
+from diorama.media.atomic import content_hash
+from diorama.media.fields import parse
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 PATTERNS = [
@@ -69,11 +72,13 @@ class ModelFolder:
         """Whether the weights are safetensors."""
         return any(self.path.glob("*.safetensors"))
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Identifies the model: its configuration, and name, size and time of its weights."""
-        facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self.weights]
-        text = json.dumps([self.config, self.preprocessor, facts], sort_keys=True, default=str)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        """Identifies the model by content: SHA-256 (hexadecimal) over its configuration and its weights."""
+        total = hashlib.sha256(json.dumps([self.config, self.preprocessor], sort_keys=True).encode())
+        for file in self.weights:
+            total.update(f"{file.name} {content_hash(file)}\n".encode())
+        return total.hexdigest()
 
 
 def locate(name: str | Path, note: Callable[[str], None]) -> ModelFolder:
@@ -91,7 +96,7 @@ def locate(name: str | Path, note: Callable[[str], None]) -> ModelFolder:
     named = HUB_NAME.fullmatch(text)
     entry = catalog.by_source(text) if named else catalog.find(text)
     source = entry.source if entry else text
-    terms = entry.terms if entry else f"weights {source}: see its page for the licence"
+    terms = entry.terms if entry else f"weights {source}: see its page for the licence, {catalog.UNVERIFIED}"
     whole = ("config.json", "model.safetensors"), ("config.json", "model.safetensors.index.json")
     found = catalog.cached(source, whole[0]) or catalog.cached(source, whole[1])
     if found is None:
@@ -99,7 +104,7 @@ def locate(name: str | Path, note: Callable[[str], None]) -> ModelFolder:
         note(f"downloading {source}{size}; {terms}")
         found = _download(source)
     folder = _opened(found, text, terms)
-    if entry:
+    if entry and entry.sha256:
         _verify(folder, entry)
     return folder
 
@@ -140,13 +145,11 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: missing, too large, or not a JSON object.
     """
     try:
-        if path.stat().st_size > JSON_LIMIT:
-            raise ModelError(f"over {JSON_LIMIT // 1_000_000} MB of JSON", path)
-        loaded = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(JSON_LIMIT + 1)
     except OSError as error:
         raise ModelError(f"no {path.name} in the model folder", path.parent, "name a folder of transformers") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"not valid JSON ({str(error)[:100]})", path) from error
+    loaded = parse(data, str(path), most=JSON_LIMIT, fault=ModelError).value
     if not isinstance(loaded, dict):
         raise ModelError("not a JSON object", path)
     return loaded
@@ -157,16 +160,17 @@ def _folder_terms(path: Path) -> str:
     readme = path / "README.md"
     head = readme.read_bytes()[:4000].decode("utf-8", "replace") if readme.is_file() else ""
     stated = re.search(r"^license(?:_name)?:\s*([\w.-]+)", head, re.MULTILINE)
-    return f"weights {path}: {stated[1] if stated else 'the folder states no licence'}"
+    return f"weights {path}: {stated[1] if stated else 'the folder states no licence'}, {catalog.UNVERIFIED}"
 
 
 def _verify(folder: ModelFolder, entry: catalog.Weights) -> None:
+    """Compare the files whose hash the catalogue knows."""
     for name, expected in entry.sha256.items():
-        with (folder.path / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        file = folder.path / name
+        found = content_hash(file) if file.is_file() else "none"
         if found != expected:
             raise ModelError(
-                f"{name} has sha256 {found[:12]}..., expected {expected[:12]}...", folder.path, "delete it"
+                f"{name} has sha256 {found[:12]}, expected {expected[:12]}", folder.path, "delete it to fetch it again"
             )
 
 
@@ -183,22 +187,16 @@ def check_safetensors(path: Path) -> None:
         if length > min(HEADER_LIMIT, size - 8):
             raise ModelError("the weights are cut off in the header", path, "copy or download the file again")
         raw = file.read(length)
+    header = parse(raw, str(path), most=HEADER_LIMIT, fault=ModelError).value
     try:
-        header = json.loads(raw, object_pairs_hook=_unique)
+        if not isinstance(header, dict):
+            raise TypeError("not an object")
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         expected = 8 + length + max(ends, default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ModelError(f"the header of the weights is damaged ({str(error)[:100]})", path) from error
     if expected != size:
         raise ModelError(f"the weights hold {size} bytes, expected {expected}", path, "copy or download the file again")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} occurs twice")
-    return found
 
 
 def load(folder: ModelFolder, classes: Mapping[str, str], **options: Any) -> Any:

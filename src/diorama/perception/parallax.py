@@ -1,4 +1,4 @@
-"""Nearness from motion: what moves otherwise than the scene as a whole: it is near, or moves itself."""
+"""Inverse depth from motion: what moves otherwise than the scene as a whole: it is near, or moves itself."""
 
 import cv2
 import numpy as np

@@ -5,7 +5,9 @@ tracking stays off: it is made for every frame, and loses the body when it sees 
 """
 
 import contextlib
+import importlib.metadata
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +25,8 @@ LEAST_SHARE = 0.002  # of the frame: a smaller mask is noise
 QUIET = {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "MEDIAPIPE_DISABLE_GPU": "1"}
 
 Soft = Float32[np.ndarray, "sh sw"]
+
+_turning_away = threading.Lock()
 
 
 def people_available() -> bool:
@@ -58,6 +62,11 @@ class MediapipePeople:
         self._age += 1
         return None if self._soft is None else clean(self._soft)
 
+    @property
+    def release(self) -> str:
+        """Name and version of the package, for the recipe."""
+        return f"{self.name}-{importlib.metadata.version(self.name)}"
+
     def close(self) -> None:
         """Free the network; a later call loads it again."""
         if self._pose is not None:
@@ -67,8 +76,9 @@ class MediapipePeople:
     def _first(self, tracked: Tracked) -> Soft | None:
         if self._pose is not None:
             return self._look(tracked)
-        with _quiet():  # the network reports when it is loaded and when it first runs
-            pose = need("mediapipe.python.solutions.pose")
+        _hush()
+        pose = need("mediapipe.python.solutions.pose")
+        with _quiet():  # 0.3 s: the network reports itself when it is made and when it first runs
             # Complexity 1 is the one network inside the wheel: 0 and 2 would be fetched from the network.
             self._pose = pose.Pose(model_complexity=1, enable_segmentation=True, static_image_mode=True)
             return self._look(tracked)
@@ -88,20 +98,27 @@ def clean(soft: Soft) -> Bool[np.ndarray, "sh sw"] | None:
     return np.asarray(kept[labels])
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Send what the native libraries write about themselves while loading to nowhere.
-
-    They write to the process's error stream itself, past Python, so that is what must be turned away for a moment.
-    """
+def _hush() -> None:
+    """Ask the native libraries to keep to themselves what they can be asked about; before they are loaded."""
     warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype", category=UserWarning)
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
-    keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(keep, 2)
-        os.close(keep)
-        os.close(null)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send to nowhere what the native libraries write about themselves all the same.
+
+    They write to the process's error stream itself, past Python, so that is what must be turned away: for the whole
+    process and every thread of it. So a block must be short, what another thread reports meanwhile is lost, and a
+    lock lets in one thread at a time, else the second would keep and restore the first one's way to nowhere.
+    """
+    with _turning_away:
+        keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, 2)
+            yield
+        finally:
+            os.dup2(keep, 2)
+            os.close(keep)
+            os.close(null)

@@ -16,7 +16,12 @@ def shrink(image: Pixels, height: int, width: int) -> UInt8[np.ndarray, "sh sw 3
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))
+    return np.ascontiguousarray(eight_bits(image))
+
+
+def eight_bits(image: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """The upper 8 bits of a picture; one that has no more is returned itself."""
+    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
 
 
 def _halves(side: int, goal: int) -> bool:

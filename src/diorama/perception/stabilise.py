@@ -17,7 +17,7 @@ from diorama.core.parallel import bands
 from diorama.perception.base import Tracked
 
 Small = UInt8[np.ndarray, "sh sw 3"]
-Depth = Float32[np.ndarray, "dh dw"]
+InverseDepth = Float32[np.ndarray, "dh dw"]
 Flow = Float32[np.ndarray, "sh sw 2"]
 FlowBetween = Callable[[Small, Small], Flow]
 """(here, there) -> for each pixel of `here`, where it is in `there` minus where it is here (x, y, pixels)."""
@@ -46,8 +46,8 @@ class Steadiness:
 
 
 def stabilise(
-    shot: Iterable[tuple[Tracked, Depth]], flow: FlowBetween, settings: Steadiness | None = None
-) -> Iterator[Depth]:
+    shot: Iterable[tuple[Tracked, InverseDepth]], flow: FlowBetween, settings: Steadiness | None = None
+) -> Iterator[InverseDepth]:
     """Smooth the maps of one shot in time and at edges; looks one frame ahead and holds three.
 
     Args:
@@ -60,8 +60,8 @@ def stabilise(
         Float32[np.ndarray, "dh dw"]: one map a frame in [0, 1].
     """
     chosen = settings or Steadiness()
-    before: tuple[Tracked, Depth] | None = None
-    here: tuple[Tracked, Depth] | None = None
+    before: tuple[Tracked, InverseDepth] | None = None
+    here: tuple[Tracked, InverseDepth] | None = None
     for after in shot:
         if here is not None:
             yield _steady(before, here, after, flow, chosen)
@@ -71,13 +71,13 @@ def stabilise(
 
 
 def _steady(
-    before: tuple[Tracked, Depth] | None,
-    here: tuple[Tracked, Depth],
-    after: tuple[Tracked, Depth] | None,
+    before: tuple[Tracked, InverseDepth] | None,
+    here: tuple[Tracked, InverseDepth],
+    after: tuple[Tracked, InverseDepth] | None,
     flow: FlowBetween,
     settings: Steadiness,
-) -> Depth:
-    tracked, depth = here
+) -> InverseDepth:
+    tracked, inverse_depth = here
     seen = []
     if before is not None:
         known = tracked.flow
@@ -85,27 +85,32 @@ def _steady(
         seen.append((before, back))
     if after is not None:
         seen.append((after, flow(tracked.small, after[0].small)))
-    total = average(tracked.small, depth, [(t.small, d, f) for (t, d), f in seen], settings)
-    return edges(total, depth if settings.guide == "map" else total, settings)
+    total = average(tracked.small, inverse_depth, [(t.small, d, f) for (t, d), f in seen], settings)
+    return edges(total, inverse_depth if settings.guide == "map" else total, settings)
 
 
-def average(small: Small, depth: Depth, neighbours: list[tuple[Small, Depth, Flow]], settings: Steadiness) -> Depth:
+def average(
+    small: Small, inverse_depth: InverseDepth, neighbours: list[tuple[Small, InverseDepth, Flow]], settings: Steadiness
+) -> InverseDepth:
     """The map averaged with its neighbours in time, nearest samples, only where the three tests hold.
 
     A sample is dropped where it falls outside the picture (the released test is a warped weight below 0.999, which for
     nearest samples is the same), where the colour differs, or where the depth jumps; see `Steadiness`.
     """
-    total, weight = 2 * settings.neighbour * depth, np.full(depth.shape, 2 * settings.neighbour, np.float32)
-    limit = np.float32(settings.jump * float(depth.max() - depth.min()))
-    for other_small, other_depth, motion in neighbours:
+    total, weight = (
+        2 * settings.neighbour * inverse_depth,
+        np.full(inverse_depth.shape, 2 * settings.neighbour, np.float32),
+    )
+    limit = np.float32(settings.jump * float(inverse_depth.max() - inverse_depth.min()))
+    for other_small, other_map, motion in neighbours:
 
         def band(
-            first: int, last: int, there: Small = other_small, values: Depth = other_depth, motion: Flow = motion
+            first: int, last: int, there: Small = other_small, values: InverseDepth = other_map, motion: Flow = motion
         ) -> None:
             tests = (settings.colour, limit, np.float32(settings.neighbour))
-            _add_rows((small, there, motion), (depth, values), tests, (total, weight), (first, last))
+            _add_rows((small, there, motion), (inverse_depth, values), tests, (total, weight), (first, last))
 
-        bands(depth.shape[0], band)
+        bands(inverse_depth.shape[0], band)
     return total / weight
 
 
@@ -114,10 +119,10 @@ def average(small: Small, depth: Depth, neighbours: list[tuple[Small, Depth, Flo
 def _add_rows(pictures, maps, tests, sums, rows):
     """Add the neighbour's samples that pass to (total, weight), for rows ``first..last`` of the map."""
     small, there, motion = pictures
-    depth, values = maps
+    inverse_depth, values = maps
     colour, limit, share = tests
     total, weight = sums
-    height, width = depth.shape
+    height, width = inverse_depth.shape
     small_height, small_width = small.shape[:2]
     down, across = np.float32(small_height / height), np.float32(small_width / width)
     up, wide = np.float32(1) / down, np.float32(1) / across
@@ -134,7 +139,7 @@ def _add_rows(pictures, maps, tests, sums, rows):
             if to_x < 0 or to_y < 0 or to_x >= width or to_y >= height:
                 continue
             value = values[to_y, to_x]
-            if abs(value - depth[y, x]) > limit:
+            if abs(value - inverse_depth[y, x]) > limit:
                 continue
             tx, ty = columns[to_x], min(int((to_y + half) * down), small_height - 1)
             same = True
@@ -146,9 +151,9 @@ def _add_rows(pictures, maps, tests, sums, rows):
                 weight[y, x] += share
 
 
-def edges(depth: Depth, guide: Depth, settings: Steadiness) -> Depth:
-    """Guided filter of `depth` by `guide`, clamped to [0, 1]."""
+def edges(inverse_depth: InverseDepth, guide: InverseDepth, settings: Steadiness) -> InverseDepth:
+    """Guided filter of `inverse_depth` by `guide`, clamped to [0, 1]."""
     if settings.radius == 0:
-        return depth
-    filtered = cv2.ximgproc.guidedFilter(guide, depth, settings.radius, settings.epsilon)
+        return inverse_depth
+    filtered = cv2.ximgproc.guidedFilter(guide, inverse_depth, settings.radius, settings.epsilon)
     return np.clip(filtered, 0, 1, out=filtered)

@@ -1,7 +1,7 @@
 """From a small depth map to the full frame, with edges where the picture has them.
 
 Joint bilateral upsampling (Kopf et al., SIGGRAPH 2007) over the four nearest map pixels: each full pixel takes the mean
-of its neighbours, weighted by nearness and by likeness of colour. Being a weighted mean it can neither ring nor leave
+of its neighbours, weighted by closeness and by likeness of colour. Being a weighted mean it can neither ring nor leave
 the range of its neighbours, so there are no haloes, and a constant stays constant.
 """
 
@@ -15,7 +15,7 @@ from numba import njit
 
 from diorama.core.parallel import bands
 from diorama.core.video import Pixels
-from diorama.perception.shrink import shrink
+from diorama.perception.shrink import eight_bits, shrink
 
 COLOUR = 10.0  # of 255 a channel: colours this far apart count as different surfaces
 EDGE = 0.01  # of the map's range: steps below this are no edges
@@ -33,7 +33,7 @@ def upsample(inverse_depth: Float32[np.ndarray, "dh dw"], image: Pixels) -> Floa
     rows, cols = inverse_depth.shape
     if (rows, cols) == (height, width):
         return inverse_depth
-    bright = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    bright = eight_bits(image)
     if rows > height or cols > width:
         return np.asarray(cv2.resize(inverse_depth, (width, height), interpolation=cv2.INTER_AREA), np.float32)
     guide = shrink(bright, rows, cols)

@@ -6,7 +6,7 @@ the picture width: positive in front of the screen, zero on it, negative behind.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -120,6 +120,15 @@ def measure(
     p1, p5, p50, p95, p99 = (float(inner[i]) * to_percent for i in at)
     violation = float(np.mean(border * to_percent > _TOUCHING))
     return FrameComfort(index, seconds, shot, (p1, p5, p50, p95, p99), violation, convergence)
+
+
+def worst(records: Sequence[FrameComfort]) -> FrameComfort:
+    """One record for several frames of a shot: the extremes of each, the mean of the middle."""
+    table: Float[np.ndarray, "n 5"] = np.array([record.percentiles for record in records])
+    low, middle, high = table[:, :2].min(axis=0), table[:, 2].mean(), table[:, 3:].max(axis=0)
+    p1, p5, p50, p95, p99 = (float(value) for value in (*low, middle, *high))
+    violation = max(record.window_violation for record in records)
+    return replace(records[0], percentiles=(p1, p5, p50, p95, p99), window_violation=violation)
 
 
 def summarise(records: Sequence[FrameComfort], viewing: Viewing = Viewing()) -> dict[str, object]:

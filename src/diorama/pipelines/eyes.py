@@ -56,6 +56,8 @@ def make_eyes(
         look: views, source eye, warp and fill.
         neighbours: other frames of the shot to borrow background from.
     """
+    if look.format == "rgbd":  # shows the given picture only
+        return Eyes((image, image), (np.ones(image.shape[:2], bool),) * 2)
     left, right = _PLACES[look.source_eye]
     views, masks = [], []
     for place in np.linspace(left, right, look.views).tolist():
@@ -80,7 +82,7 @@ _PLACES = {"center": (-0.5, 0.5), "left": (0.0, 1.0), "right": (-1.0, 0.0)}
 
 def pictures(eyes: Eyes, image: Pixels, inverse_depth: Float32[np.ndarray, "h w"], look: Look) -> tuple[Packed, ...]:
     """What is encoded: one packed picture, or one picture a view for separate files; sides made even."""
-    if look.format == "eyes" or look.views > 2:
+    if look.separate:
         views = eyes.views[::-1] if look.swap else eyes.views
         return tuple(even(view) for view in views)
     if look.format == "rgbd":

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -28,8 +28,9 @@ SETTLE = 12
 SETTLE_BYTES = 200_000_000
 QUEUE = 3
 
-DepthMap = Float32[np.ndarray, "dh dw"]
-Answer = Callable[[Iterable[Tracked]], Iterator[DepthMap]]
+InverseDepth = Float32[np.ndarray, "dh dw"]
+FullMap = Float32[np.ndarray, "h w"]
+Answer = Callable[[Iterable[Tracked]], Iterator[InverseDepth]]
 # The released filter is guided by the unsmoothed map and brings back half of the flicker that averaging took away
 # (docs/decisions.md), so the average guides it here.
 STEADY = Steadiness(guide="average")
@@ -42,7 +43,7 @@ class Seen:
     place: int
     tracked: Tracked
     shot_start: int
-    depth: DepthMap
+    inverse_depth: InverseDepth
     convergence: float
 
 
@@ -65,7 +66,7 @@ class Rendered:
 
     seen: Seen
     seconds: float
-    nearness: Float32[np.ndarray, "h w"]
+    inverse_depth: Float32[np.ndarray, "h w"]
     eyes: Eyes
 
 
@@ -89,7 +90,7 @@ class FrameStream:
     keep: Callable[[Rendered], None]
     samples: frozenset[int] = frozenset()
 
-    def shown(self, since: Since) -> Iterator[Shown]:
+    def shown(self, since: Since) -> Generator[Shown, None, None]:
         """The finished frames from ``since.place`` on."""
         seen = ahead(self._seen(since), QUEUE)
         waiting = self.timings.stage("wait for depth", seen)
@@ -116,16 +117,18 @@ class FrameStream:
         for _, group in itertools.groupby(self._tracked(since), key=lambda item: item[1].shot):
             yield from self._settled(self._paired(group, answer))
 
-    def _maps(self, since: Since) -> Iterator[DepthMap]:
+    def _maps(self, since: Since) -> Iterator[InverseDepth]:
         """Maps from an estimator that must see a whole shot first: decoded twice rather than held in memory."""
         for _, shot in itertools.groupby(self._tracked(since), key=lambda item: item[1].shot):
             yield from self.estimator(tracked for _, tracked in shot)
 
-    def _steady(self, maps: Iterator[DepthMap]) -> Answer:
+    def _steady(self, maps: Iterator[InverseDepth]) -> Answer:
         """Single-frame networks flicker: their maps are averaged along the flow (S2VG section 1.1)."""
         return lambda shot: stabilise(zip(shot, maps, strict=False), dense_flow, STEADY)
 
-    def _paired(self, shot: Iterable[tuple[int, Tracked]], answer: Answer) -> Iterator[tuple[int, Tracked, DepthMap]]:
+    def _paired(
+        self, shot: Iterable[tuple[int, Tracked]], answer: Answer
+    ) -> Iterator[tuple[int, Tracked, InverseDepth]]:
         """Each frame with its map; holds as many frames as the estimator looks ahead."""
         held: deque[tuple[int, Tracked]] = deque()
 
@@ -137,7 +140,7 @@ class FrameStream:
         for depth in self.timings.stage("look: shots, flow and depth", answer(passing())):
             yield (*held.popleft(), depth)
 
-    def _settled(self, shot: Iterable[tuple[int, Tracked, DepthMap]]) -> Iterator[Seen]:
+    def _settled(self, shot: Iterable[tuple[int, Tracked, InverseDepth]]) -> Iterator[Seen]:
         """The frames of a shot with its convergence, chosen from the first frames and then held."""
         frames = iter(shot)
         frame_bytes = 6 * self.schedule.height * self.schedule.width
@@ -159,24 +162,24 @@ class FrameStream:
         history = History()
         for seen in frames:
             history = History() if seen.tracked.first else history
-            nearness, disparity = self._geometry(seen)
+            inverse_depth, disparity = self._geometry(seen)
             history = history.moved(seen.tracked.flow)
             if seen.place >= since.place:
-                yield self._show(seen, nearness, disparity, history)
+                yield self._show(seen, inverse_depth, disparity, history)
             history = history.appended(seen.tracked.frame.image, disparity)
 
-    def _geometry(self, seen: Seen) -> tuple[DepthMap, DepthMap]:
+    def _geometry(self, seen: Seen) -> tuple[FullMap, FullMap]:
         image = seen.tracked.frame.image
-        nearness = seen.depth if seen.depth.shape == image.shape[:2] else upsample(seen.depth, image)
-        return nearness, screen_disparity(nearness, seen.convergence, self.look)
+        inverse_depth = upsample(seen.inverse_depth, image)  # as it is where it has the frame's size
+        return inverse_depth, screen_disparity(inverse_depth, seen.convergence, self.look)
 
-    def _show(self, seen: Seen, nearness: DepthMap, disparity: DepthMap, history: History) -> Shown:
+    def _show(self, seen: Seen, inverse_depth: FullMap, disparity: FullMap, history: History) -> Shown:
         frame = seen.tracked.frame
         neighbours = history.neighbours() if self.look.fill == "fast" else ()
         eyes = make_eyes(frame.image, disparity, self.look, neighbours=neighbours)
         seconds = float(frame.pts * self.schedule.time_base)
         if seen.place in self.samples:
-            self.keep(Rendered(seen, seconds, nearness, eyes))
+            self.keep(Rendered(seen, seconds, inverse_depth, eyes))
         comfort = measure(
             disparity,
             index=frame.index,
@@ -184,5 +187,5 @@ class FrameStream:
             shot=seen.tracked.shot,
             convergence=seen.convergence,
         )
-        images = pictures(eyes, frame.image, nearness, self.look)
+        images = pictures(eyes, frame.image, inverse_depth, self.look)
         return Shown(images, frame.pts, seen.place, seen.shot_start, seen.tracked.shot, asdict(comfort))

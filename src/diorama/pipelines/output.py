@@ -1,13 +1,12 @@
 """Where a run writes: names, what may be replaced, and how finished files get their tags and their final names."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from diorama.errors import UsageError
-from diorama.media.atomic import atomic_path, hidden_sibling
+from diorama.media.atomic import atomic_path
 from diorama.media.boxes import inject
 from diorama.media.encoding import CONTAINERS, Encoding
 from diorama.media.formats import ContainerTags, container_tags, stereo_format
@@ -15,6 +14,7 @@ from diorama.media.hdr import HdrMetadata
 from diorama.media.recipe import Recipe, sidecar_path, write_sidecar
 from diorama.media.safe import IMAGE_SUFFIXES, local_path
 from diorama.pipelines.presets import Look
+from diorama.pipelines.work import WorkFolder
 
 EXTRAS = (".diorama.json", ".comfort.json", ".comfort.png", ".report.html")
 """What stands beside an output, after its name."""
@@ -47,8 +47,14 @@ class Target:
 
 def default_output(source: Path, look: Look, suffix: str = ".mp4") -> Path:
     """The name players recognise, beside the source: ``clip_LRF_Full_SBS.mp4``."""
-    ending = "" if _separate(look) else stereo_format(look.format).suffixes[0]
-    return source.with_name(source.stem + (ending or "_3d") + suffix)
+    ending = "_3d" if look.separate else stereo_format(look.format).suffixes[0]
+    if look.swap:
+        ending = next((ending.replace(*names) for names in _SWAPPED if names[0] in ending), ending)
+    return source.with_name(source.stem + ending + suffix)
+
+
+# Players believe names: what they say first must be first.
+_SWAPPED = (("_LR", "_RL"), ("_RL", "_LR"), ("_TBF_fulltb", "_BTF_fullbt"), ("_TB", "_BT"))
 
 
 def make_target(
@@ -73,8 +79,10 @@ def make_target(
     extras = [file.with_name(file.name + extra) for file in (path, *files) for extra in EXTRAS]
     if any(_same(written, source) for written in (*files, *extras) for source in inputs):
         raise UsageError("the output is the input", path, "choose another name")
+    going_on = resume and WorkFolder.waits(path)
     for file in files:
-        if file.exists() and not (overwrite or resume):
+        ours = resume and sidecar_path(file).is_file()
+        if file.exists() and not (overwrite or going_on or ours):
             raise UsageError("the output exists", file, "choose another name, or add --overwrite or --resume")
     _make_folder(path.parent)
     return Target(path, files, overwrite, resume)
@@ -86,10 +94,6 @@ def _files(path: Path, look: Look) -> tuple[Path, ...]:
     if look.format == "eyes":
         return tuple(path.with_name(f"{path.stem}{end}{path.suffix}") for end in stereo_format("eyes").suffixes)
     return (path,)
-
-
-def _separate(look: Look) -> bool:
-    return look.views > 2 or look.format == "eyes"
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -110,7 +114,7 @@ def _make_folder(folder: Path) -> None:
 
 def tags_of(look: Look, suffix: str) -> ContainerTags:
     """How the container says where each eye is; nothing for separate files and more than two views."""
-    if _separate(look):
+    if look.separate:
         return ContainerTags()
     tags = container_tags(look.format, swap=look.swap)
     return tags if suffix in (".mp4", ".m4v", ".mov") else ContainerTags(None, tags.matroska, tags.x264)
@@ -132,17 +136,17 @@ def publish(made: Path, target: Path, tags: ContainerTags, recipe: Recipe, *, ov
         UsageError: `target` appeared in the meantime.
         LimitError: the disk is full.
     """
+    if tags.mp4 is not None:
+        tagged = made.with_name(f"tagged{made.suffix}")
+        inject(made, tagged, tags.mp4)
+        tagged.replace(made)
     with atomic_path(target, overwrite=overwrite) as partial:
-        if tags.mp4 is not None:
-            inject(made, partial, tags.mp4)
-        else:
-            shutil.move(made, partial)
+        made.replace(partial)
         write_sidecar(target, recipe)
-    made.unlink(missing_ok=True)
 
 
 def already_done(target: Target) -> bool:
     """Whether every file of a run stands complete with its sidecar, and nothing waits to be finished."""
-    if hidden_sibling(target.path, "work").exists():  # stopped after the film had its name, before its reports
+    if WorkFolder.waits(target.path):  # stopped after the film had its name, before its reports
         return False
     return all(file.is_file() and sidecar_path(file).is_file() for file in target.files)

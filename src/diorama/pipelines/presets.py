@@ -3,16 +3,13 @@
 import re
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-
-import tyro
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from diorama.errors import LimitError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.formats import FormatName
-from diorama.media.safe import Limits
-
-Nested = tyro.conf.OmitArgPrefixes
+from diorama.media.safe import Limits, local_path
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,11 @@ class Look:
             raise UsageError(f"{self.views} views do not fit the format {self.format}", "--views", "leave --format out")
 
     @property
+    def separate(self) -> bool:
+        """Whether each view gets a file of its own."""
+        return self.views > 2 or self.format == "eyes"
+
+    @property
     def fixed_convergence(self) -> float | None:
         """The number given, None for auto."""
         if self.convergence == "auto":
@@ -90,8 +92,23 @@ class DepthChoice:
             value = getattr(self, name)
             if value is not None and not isfinite(value):
                 raise UsageError(f"{name} is {value}", f"--{name}", "give a finite number")
+        told = (self.near, self.far, self.depth_kind) != (None, None, "inverse")
+        if self.depth == "embedded" and told:
+            raise UsageError("embedded depth has a scale of its own", "--near/--far/--depth-kind", "name a depth file")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise UsageError(f"unknown device {self.device!r}", "--device", "give auto, cpu, cuda, cuda:1 or mps")
+
+    @property
+    def path(self) -> Path | None:
+        """The depth file or model folder; None where `depth` is no path.
+
+        Raises:
+            UsageError: a URL, or a name no file can have.
+        """
+        if self.depth == "embedded":
+            return None
+        path = local_path(self.depth)
+        return path if path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -169,10 +186,10 @@ class Clip:
 class StereoConfig:
     """Everything that shapes the result of a stereo run."""
 
-    look: Annotated[Look, Nested] = Look()
-    depth: Annotated[DepthChoice, Nested] = DepthChoice()
-    clip: Annotated[Clip, Nested] = Clip()
-    encoding: Annotated[Encoding, Nested] = Encoding()
+    look: Look = Look()
+    depth: DepthChoice = DepthChoice()
+    clip: Clip = Clip()
+    encoding: Encoding = Encoding()
 
     def options(self) -> dict[str, Any]:
         """All options as one flat table of scalars, as a recipe keeps them."""

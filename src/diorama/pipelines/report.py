@@ -29,7 +29,7 @@ class Sample:
         seconds: when.
         source: the frame that was given.
         left, right: the finished eyes, of one size and type.
-        nearness: inverse depth, 0 (farthest) to 1 (nearest), at any resolution.
+        inverse_depth: inverse depth, 0 (farthest) to 1 (nearest), at any resolution.
         known: of the right eye, before filling: whether the source shows this pixel; None where it is the
             source.
     """
@@ -38,7 +38,7 @@ class Sample:
     source: Pixels
     left: Pixels
     right: Pixels
-    nearness: Float32[np.ndarray, "dh dw"]
+    inverse_depth: Float32[np.ndarray, "dh dw"]
     known: Bool[np.ndarray, "h w"] | None = None
 
 
@@ -82,9 +82,9 @@ def write_report(path: Path, report: Report) -> None:
     write_page(path, report.title, "".join(body))
 
 
-def colored(nearness: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def colored(inverse_depth: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Depth as colour (inferno): near is bright, far is dark; not finite counts as far."""
-    levels = np.clip(np.nan_to_num(nearness, nan=0.0), 0, 1) * 255
+    levels = np.clip(np.nan_to_num(inverse_depth, nan=0.0), 0, 1) * 255
     bgr = cv2.applyColorMap(levels.astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
@@ -103,7 +103,7 @@ def _pictures(sample: Sample) -> list[Media]:
         animation([left, right], "Wiggle: left and right eye in turn"),
         photo(pack(left, right, "anaglyph"), "Anaglyph, for red-cyan glasses"),
         photo(sample.source, "Source"),
-        photo(colored(sample.nearness), "Depth: bright is near"),
+        photo(colored(sample.inverse_depth), "Depth: bright is near"),
     ]
     if sample.known is not None:
         share = 100 * float(np.mean(~sample.known))

@@ -29,7 +29,7 @@ class SampleFolder:
                 source=_reduced(frame.image),
                 left=_reduced(rendered.eyes.views[0]),
                 right=_reduced(rendered.eyes.views[-1]),
-                nearness=_reduced(rendered.nearness),
+                inverse_depth=_reduced(rendered.inverse_depth),
                 known=_reduced(rendered.eyes.known[-1].astype(np.uint8)).astype(bool),
             )
 
@@ -38,7 +38,7 @@ class SampleFolder:
         samples = []
         for path in sorted(self.path.glob("sample-*.npz")):
             with np.load(path, allow_pickle=False) as stored:
-                fields = {name: stored[name] for name in ("source", "left", "right", "nearness", "known")}
+                fields = {name: stored[name] for name in ("source", "left", "right", "inverse_depth", "known")}
                 samples.append(Sample(float(stored["seconds"]), **fields))
         return samples
 

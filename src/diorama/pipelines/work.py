@@ -5,7 +5,6 @@ away. Long runs lose at most one piece.
 """
 
 import json
-import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,12 +15,10 @@ from typing import Any
 from diorama.core.progress import Progress
 from diorama.core.video import Pixels
 from diorama.errors import UsageError
-from diorama.media.atomic import hidden_sibling, write_bytes
+from diorama.media.atomic import flush, hidden_sibling, write_bytes
 from diorama.media.encoding import Encoding
 from diorama.media.mux import Piece
 from diorama.media.write import FrameWriter, StreamSpec
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +80,11 @@ class WorkFolder:
         self.path.mkdir(exist_ok=True)
         write_bytes(self.path / "job.json", json.dumps({"identity": identity}).encode())
 
+    @classmethod
+    def waits(cls, target: Path) -> bool:
+        """Whether an unfinished run of `target` waits to go on."""
+        return (hidden_sibling(target, "work") / "job.json").is_file()
+
     def _identity(self) -> str | None:
         try:
             return str(json.loads((self.path / "job.json").read_text())["identity"])
@@ -99,7 +101,7 @@ class WorkFolder:
                 piece = Done(tuple(tuple(p) for p in fields["pts"]), *(int(fields[k]) for k in _PLACES))
             except (OSError, ValueError, KeyError, TypeError):
                 return found
-            if not all(self.piece_path(number, s).is_file() for s in range(streams)):
+            if [_size(self.piece_path(number, s)) for s in range(streams)] != fields["bytes"]:
                 return found
             found.append(piece)
 
@@ -112,7 +114,10 @@ class WorkFolder:
 
     def record(self, number: int, done: Done, records: Sequence[dict[str, Any]]) -> None:
         """Vouch for the pieces of `number`, all their files being closed; `records` are facts of each frame."""
-        fields = {**asdict(done), "records": records}
+        paths = [self.piece_path(number, stream) for stream in range(len(done.pts))]
+        for path in paths:
+            flush(path)
+        fields = {**asdict(done), "bytes": [_size(path) for path in paths], "records": records}
         write_bytes(self.path / f"piece-{number:05d}.json", json.dumps(fields).encode())
 
     def records(self, pieces: int) -> Iterator[dict[str, Any]]:
@@ -127,6 +132,10 @@ class WorkFolder:
     def remove(self) -> None:
         """The output is complete; nothing is left to resume."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
 
 
 _PLACES = ("last_index", "shot_start", "shot")
