@@ -17,6 +17,7 @@ def test_names_are_unique_and_every_entry_says_what_the_user_must_know() -> None
         assert weights.megabytes > 0
         assert set(weights.sha256) <= set(weights.files)
         assert weights.licence in weights.terms
+        assert ("unverified" in weights.terms) == (not weights.sha256)
 
 
 def test_the_default_depth_may_be_used_for_anything_and_its_larger_siblings_say_that_they_may_not() -> None:

@@ -28,9 +28,9 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 from diorama.core.progress import Silent
+from diorama.pipelines import finish
 from diorama.pipelines import stereo as module
 from diorama.pipelines.presets import DepthChoice, Encoding, StereoConfig
-from diorama.media import lock
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -55,7 +55,7 @@ for point in points:  # each in a fork of this process, which has not begun any 
         continue
     name, _, frame = point.partition("-")
     if name != "frame":
-        setattr(module, name, die)
+        setattr(finish, name, die)
     progress = Deadly(int(frame or 10**9))
     module.stereo(source, f"{point}.mp4", CONFIG, run=module.StereoRun(piece_frames=PIECE), progress=progress)
     os._exit(0)
@@ -164,8 +164,9 @@ def test_a_stopped_run_goes_on(frame: int, clip: Path, whole: Path, config: Any,
     """Row 42, in the library; a run stopped within its first piece keeps nothing."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     target = tmp_path / "out.mp4"
-    with pytest.raises(InterruptedRunError, match="--resume"):
+    with pytest.raises(InterruptedRunError) as stopped:
         stereo(clip, target, config, run=StereoRun(piece_frames=PIECE), progress=Stopping(frame))
+    assert ("--resume" in str(stopped.value)) == (frame > PIECE)
     signal.signal(signal.SIGINT, before)
     assert {p.name for p in tmp_path.iterdir()} == ({".out.mp4.work"} if frame > PIECE else set())
     stereo(clip, target, config, run=StereoRun(resume=True, piece_frames=PIECE))
@@ -247,6 +248,7 @@ for limit in sys.argv[2:]:
 
 def test_a_full_disk(clip: Path, whole: Path, config: Any, tmp_path: Path) -> None:
     """Row 39: no file may grow over a limit, which fails as a full disk does; then there is room again."""
+    again = StereoRun(overwrite=True, resume=True, piece_frames=PIECE)
     limits = (10, 3000, 12000)  # the lock, a piece, the whole film
     for limit in limits:
         (tmp_path / f"{limit}.mp4").write_bytes(b"precious")
@@ -255,5 +257,13 @@ def test_a_full_disk(clip: Path, whole: Path, config: Any, tmp_path: Path) -> No
     for limit, line in zip(limits, done.stdout.splitlines(), strict=True):
         assert line.startswith(f"{limit} 5 "), line
         assert (tmp_path / f"{limit}.mp4").read_bytes() == b"precious"
-        stereo(clip, tmp_path / f"{limit}.mp4", config, run=StereoRun(resume=True, piece_frames=PIECE))
+        stereo(clip, tmp_path / f"{limit}.mp4", config, run=again)
         assert frames_of(tmp_path / f"{limit}.mp4") == frames_of(whole)
+
+
+def test_resume_replaces_no_file_of_anothers(clip: Path, config: Any, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="exists"):
+        stereo(clip, target, config, run=StereoRun(resume=True, piece_frames=PIECE))
+    assert target.read_bytes() == b"precious"

@@ -213,6 +213,26 @@ def with_sound(*, start: float = 0.0, layout: str = "7.1", rate: int = 48000, se
     return make_it
 
 
+def stalling_sound(folder: Path, make: Any) -> None:
+    """Sound whose packets come in pairs of one time, as Matroska's milliseconds may bring it about."""
+    source = make(folder / "sound.mp4", frames=FRAMES, audio=True)
+    with av.open(str(source)) as old, av.open(str(folder / "in.mkv"), "w") as out:
+        copies = {stream.index: out.add_stream_from_template(stream) for stream in old.streams}
+        for packet in (packet for packet in old.demux() if packet.size):
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts - packet.pts % 2048
+            packet.stream = copies[packet.stream.index]
+            out.mux(packet)
+
+
+def all_sound(folder: Path, said: str) -> None:
+    """No packet is lost, and each has a time of its own."""
+    assert film(folder / "out.mp4").packets["audio"] == film(folder / "in.mkv").packets["audio"]
+    with av.open(str(folder / "out.mp4")) as container:
+        times = [packet.pts for packet in container.demux(audio=0) if packet.size]
+    assert sorted(set(times)) == times
+
+
 def two_videos(folder: Path, make: Any) -> None:
     """Two pictures of different size in one file."""
     with av.open(str(folder / "in.mkv"), "w") as out:
@@ -330,6 +350,7 @@ CASES = (
         ("in.mp4", "--no-people", "-o", "o" * 238 + ".mp4"),
         shows(name="o" * 238 + ".mp4"),
     ),
+    Case("32 sound that stalls", stalling_sound, f"in.mkv {OUT}", all_sound),
     Case("32 sound that goes on", with_sound(seconds=3), "in.mkv -o out.mkv --no-people", same_sound),
     Case("37 a link to a file", linked, f"in.mp4 {OUT}", shows()),
     Case("52 constant depth", depth(3.0), f"in.mp4 {DEPTH}", both(shows(), flat)),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diorama.errors import DioramaError, LimitError, MediaError
+from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError
 from diorama.media import exr
+from diorama.media.safe import Limits
 
 H, W = 36, 64
 RAMP = np.add.outer(np.arange(H), 2.0 * np.arange(W)).astype(np.float32)
@@ -88,11 +89,28 @@ def edited(folder: Path, name: bytes, data: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize("position", [2**63, 2**64 - 1, 2**32, 10**6])
+def test_blocks_beyond_the_file_are_damage(position: int, tmp_path: Path) -> None:
+    write_exr(tmp_path / "d.exr", RAMP)
+    data, start = bytearray((tmp_path / "d.exr").read_bytes()), exr.read_header(tmp_path / "d.exr").offset
+    data[start : start + 8] = position.to_bytes(8, "little")
+    (tmp_path / "d.exr").write_bytes(bytes(data))
+    with pytest.raises(DamagedMediaError, match="outside the file"):
+        exr.read_depth(tmp_path / "d.exr")
+
+
+def test_the_pixel_budget_is_the_callers(tmp_path: Path) -> None:
+    write_exr(tmp_path / "d.exr", RAMP)
+    assert exr.read_header(tmp_path / "d.exr", Limits(frame_pixels=W * H)).width == W
+    with pytest.raises(LimitError, match="64x36"):
+        exr.read_depth(tmp_path / "d.exr", Limits(frame_pixels=W * H - 1))
+
+
 def test_what_is_not_read_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="PIZ"):
         exr.read_depth(edited(tmp_path, b"compression", b"\4"))
     huge = np.array([0, 0, 99999, 99999], "<i4").tobytes()
-    with pytest.raises(LimitError, match="the limit is"):
+    with pytest.raises(LimitError, match="over the limit"):
         exr.read_depth(edited(tmp_path, b"dataWindow", huge))
     with pytest.raises(MediaError, match="display window"):
         exr.read_depth(edited(tmp_path, b"dataWindow", np.array([1, 1, W - 1, H - 1], "<i4").tobytes()))

@@ -231,6 +231,15 @@ def test_missing_and_linked_files(stored: Path, tmp_path: Path) -> None:
         read_scene(tmp_path / "nowhere")
 
 
+def test_clocks_with_a_hostile_header(stored: Path) -> None:
+    for header in (b"{'descr': (", b"{'descr': '<i8', 'fortran_order': False, 'shape': (2, 99999999999999999999)}"):
+        data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+        (stored / "clock.npy").write_bytes(data)
+        edited(stored, put("files", "clock.npy", "bytes", value=len(data)))
+        with pytest.raises(DamagedMediaError, match="not a clock"):
+            read_scene(stored, verify=False)
+
+
 def test_flipped_bits_are_found(stored: Path) -> None:
     path = stored / "layer1-alpha.mkv"
     data = bytearray(path.read_bytes())

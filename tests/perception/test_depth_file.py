@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from diorama.core.video import Frame, Video
 from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError, UsageError
+from diorama.media.safe import Limits
 from diorama.perception.base import Tracked
 from diorama.perception.depth_file import CONSTANT, DepthKind, DepthRange, FileDepth, extremes, rescale
 from diorama.perception.depth_maps import array_maps, open_maps
@@ -338,7 +339,7 @@ def unknown_suffix(folder: Path) -> Path:
 
 
 BAD: list[tuple[Callable[[Path], Path], type[DioramaError], str]] = [
-    (evil_npy, MediaError, "Python objects"),
+    (evil_npy, MediaError, "pickled Python objects"),
     (evil_npz, MediaError, "pickled"),
     (cut_npy, DamagedMediaError, "shorter"),
     (cut_npz, DamagedMediaError, "damaged"),
@@ -396,3 +397,24 @@ def test_the_kernel_equals_its_numpy_twin(kind: type, seed: int) -> None:
 def test_an_array_file_is_mapped_and_not_read_ahead(tmp_path: Path) -> None:
     maps = open_maps(npy(tmp_path))
     assert isinstance(next(maps.read(1, 2)).base, np.memmap)
+
+
+@pytest.mark.parametrize("make", [make for make, _ in KINDS], ids=lambda v: v.__name__)
+def test_the_budget_of_the_user_holds_for_every_kind_of_file(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path)
+    FileDepth(path, limits=Limits(frame_pixels=W * H, frames=T, seconds=0.01)).check(clip())  # depth has no clock
+    with pytest.raises(LimitError, match="--max-pixels"):
+        FileDepth(path, limits=Limits(frame_pixels=W * H - 1)).check(clip())
+    with pytest.raises(LimitError, match="--max-frames"):
+        FileDepth(path, limits=Limits(frames=T - 1)).check(clip())
+
+
+@pytest.mark.parametrize("make", [video16, npy], ids=lambda v: v.__name__)
+def test_frames_may_repeat_and_the_file_may_be_closed_between(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    estimator = FileDepth(make(tmp_path))
+    expected = answer(estimator)
+    for indices in ([0, 0, 1, 1, 1, 3], [2, 3, 0], [3]):
+        found = list(estimator(tracked(index) for index in indices))
+        np.testing.assert_array_equal(np.stack(found), expected[indices])
+        estimator.close()
+    estimator.close()

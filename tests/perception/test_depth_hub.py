@@ -1,5 +1,6 @@
 """Depth networks by folder: each family with random weights of a tiny configuration, and what is refused."""
 
+import hashlib
 import json
 import struct
 import sys
@@ -16,7 +17,7 @@ from diorama.core.video import Frame, Video
 from diorama.errors import ModelError
 from diorama.perception import depth_net, hub
 from diorama.perception.base import Tracked
-from diorama.perception.depth_hub import CHUNK, Chunk, HubDepth
+from diorama.perception.depth_hub import CHUNK, HubDepth
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -177,15 +178,13 @@ def test_sixteen_bit_frames_give_the_maps_of_their_upper_bits(models: dict[str, 
         np.testing.assert_array_equal(one, other)
 
 
-def test_codes_on_disk_keep_any_range_to_a_65535th(tmp_path: Path) -> None:
-    maps = (
-        np.random.default_rng(0).random((3, 5, 7), np.float32) * np.array([1e-4, 1.0, 1e6], np.float32)[:, None, None]
-    )
-    chunk = Chunk.write(tmp_path / "c.npz", maps)
-    back = np.stack(list(chunk.scaled(0.0, 1e6))) * 1e6
-    assert (np.abs(back - maps).max(axis=(1, 2)) <= np.array([1e-2, 1e-2, 16])).all()
-    flat = Chunk.write(tmp_path / "f.npz", np.full((1, 5, 7), 3, np.float32))
-    assert np.all(next(flat.scaled(3.0, 3.0)) == 0.5)
+def test_maps_stay_until_they_were_handed_out(models: dict[str, Path], tmp_path: Path) -> None:
+    estimator = HubDepth(models["dpt"], tmp_path)
+    maps = estimator(shot(pictures()))
+    next(maps)
+    assert estimator.shelf.past == []
+    list(maps)
+    assert [len(chunks) for chunks in estimator.shelf.past] == [1]
 
 
 def test_an_empty_shot_gives_nothing(models: dict[str, Path], tmp_path: Path) -> None:
@@ -198,6 +197,7 @@ def test_the_licence_is_told_before_the_first_use(folder: Path, tmp_path: Path) 
     HubDepth(folder, tmp_path, note=notes.append).check(Video.from_array(pictures()))
     assert len(notes) == 1
     assert "cc-by-nc-4.0" in notes[0]
+    assert "unverified" in notes[0]
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -287,7 +287,7 @@ def odd_preprocessor(folder: Path) -> None:
 BAD: list[tuple[Callable[[Path], None], str]] = [
     (truncated, r"hold \d+ bytes, expected"),
     (header_too_long, "cut off in the header"),
-    (name_twice, "'a' occurs twice"),
+    (name_twice, "given twice"),
     (without_weights, "no weights"),
     (without_config, "no config.json"),
     (broken_config, "not valid JSON"),
@@ -351,6 +351,30 @@ def test_a_catalogue_name_comes_from_the_cache_first(
     for name in (entry.name, entry.source):
         assert hub.locate(name, notes.append).terms == entry.terms
     assert notes == []
+
+
+def test_files_are_compared_with_the_hashes_that_are_known(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = (models["dpt"] / "config.json").read_bytes()
+    good = {"config.json": hashlib.sha256(config).hexdigest()}
+    snapshots = tmp_path / "models--me--mine" / "snapshots"
+    snapshots.mkdir(parents=True)
+    (snapshots / "abc").symlink_to(models["dpt"])
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    def located(known: dict[str, str]) -> str:
+        entry = catalog.Weights("mine", "depth", "me/mine", ("config.json",), "MIT", True, 1, known)
+        monkeypatch.setattr(catalog, "WEIGHTS", (entry,))
+        return hub.locate("mine", lambda _: None).terms
+
+    assert "unverified" not in located(good)
+    assert "unverified" in located({})
+    for known in ({"config.json": "0" * 64}, good | {"absent.bin": "0" * 64}):
+        with pytest.raises(ModelError, match=r"sha256 .* expected 000000000000"):
+            located(known)
+    monkeypatch.setattr(hub, "content_hash", lambda _: pytest.fail("a file without a known hash was read"))
+    located({})
 
 
 @pytest.mark.parametrize("name", [catalog.DEFAULT_DEPTH, "somebody/something"])

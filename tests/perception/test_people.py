@@ -1,12 +1,17 @@
 """People: masks are cleaned, follow the flow, and do not depend on what was before the shot."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from diorama.core.extras import available
 from diorama.core.video import Frame
 from diorama.perception.base import PeopleSegmenter, Tracked
-from diorama.perception.people import MediapipePeople, clean, people_available
+from diorama.perception.people import MediapipePeople, _quiet, clean, people_available
 from diorama.perception.shots import track
 
 
@@ -78,6 +83,34 @@ def test_a_new_shot_starts_anew() -> None:
     masks = [people(t) for t in again]
     for a, b in zip(masks[:3], masks[3:], strict=True):
         assert np.array_equal(a, b)
+
+
+def test_the_error_stream_is_turned_away_by_one_thread_at_a_time_and_comes_back(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def speak(number: int) -> None:
+        with _quiet():
+            os.write(2, b"noise")
+        if number == 0:
+            raise ValueError
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(speak, number % 3) for number in range(60)]
+    assert sum(isinstance(work.exception(), ValueError) for work in done) == 20
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+@pytest.mark.skipif(not people_available(), reason="extra people not installed")
+def test_the_network_is_loaded_in_silence() -> None:
+    code = (
+        "import numpy as np\nfrom diorama.core.video import Frame\nfrom diorama.perception.base import Tracked\n"
+        "from diorama.perception.people import MediapipePeople\n"
+        "small = np.zeros((90, 160, 3), np.uint8)\npeople = MediapipePeople()\n"
+        "people(Tracked(Frame(small, 0, 1, 0), 0, True, small))\nprint(people.release)\npeople.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("mediapipe-0.10.14\n", "")
 
 
 @pytest.mark.skipif(not people_available(), reason="extra people not installed")

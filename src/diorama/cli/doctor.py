@@ -48,6 +48,7 @@ class Finding:
         problem: why it is not usable, one line; empty where it is just not there.
         remedy: the command that brings it; empty where it is found.
         needed: whether Diorama does not do without.
+        about: what one should know of it before the remedy.
     """
 
     name: str
@@ -55,73 +56,65 @@ class Finding:
     problem: str = ""
     remedy: str = ""
     needed: bool = False
+    about: str = ""
 
     @property
     def said(self) -> str:
         """What stands behind the name."""
-        return self.found or (f"BROKEN: {self.problem}" if self.problem else "MISSING" if self.needed else "-")
+        if self.found:
+            return self.found
+        state = f"BROKEN: {self.problem}" if self.problem else "MISSING" if self.needed else "-"
+        return f"{state}  {self.about}".rstrip()
 
 
-@dataclass(frozen=True)
-class Examination:
-    """All that was found.
+def examine() -> dict[str, Any]:
+    """Look at everything; imports the libraries, and torch where it is there.
 
-    Attributes:
-        facts: this installation and machine, as text.
-        sections: findings by heading, in the order they are shown.
+    Returns:
+        dict[str, Any]: facts of this installation and machine, and under ``sections`` the `Finding` values by heading,
+        in the order they are shown; ready for JSON.
     """
-
-    facts: dict[str, str]
-    sections: dict[str, list[Finding]]
-
-    def remedies(self, *, needed: bool) -> dict[str, list[str]]:
-        """What is missing, by the command that brings it: what Diorama needs, or what it can do without."""
-        wanted: dict[str, list[str]] = {}
-        for finding in (finding for section in self.sections.values() for finding in section):
-            if finding.remedy and finding.needed == needed:
-                wanted.setdefault(finding.remedy, []).append(finding.name)
-        return wanted
-
-
-def examine() -> Examination:
-    """Look at everything; imports the libraries, and torch where it is there."""
-    facts = {
+    libraries = {name: _imported(module) for name, module in LIBRARIES.items()}
+    torch, broken = _imported("torch")
+    sections: dict[str, Iterable[Finding]] = {
+        "libraries": (_library(name, *found) for name, found in libraries.items()),
+        "optional": (_optional(name, broken if name == "torch" else "") for name in OPTIONAL),
+        "devices": _devices(torch),
+        "codecs": _codecs(libraries["av"][0]),
+        "depth models": _models(),
+    }
+    return {
         "diorama": diorama.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "disk_free": f"{shutil.disk_usage('.').free / 1e9:.1f} GB",
+        "disk_free_gb": round(shutil.disk_usage(".").free / 1e9, 1),
+        "sections": {heading: [asdict(finding) for finding in section] for heading, section in sections.items()},
     }
-    libraries = {name: _imported(module) for name, module in LIBRARIES.items()}
-    torch, broken = _imported("torch") if available("torch") else (None, "")
-    sections = {
-        "libraries": [_library(name, *found) for name, found in libraries.items()],
-        "optional": [_optional(name, broken if name == "torch" else "") for name in OPTIONAL],
-        "devices": list(_devices(torch)),
-        "codecs": list(_codecs(libraries["av"][0])),
-        "depth models": list(_models()),
-    }
-    return Examination(facts, sections)
 
 
-def as_json(examination: Examination) -> dict[str, Any]:
-    """The examination, ready for JSON."""
-    sections = {name: [asdict(finding) for finding in found] for name, found in examination.sections.items()}
-    return {**examination.facts, **sections}
-
-
-def show(examination: Examination) -> str:
-    """The examination as text."""
-    facts = examination.facts
-    lines = [f"diorama {facts['diorama']} on Python {facts['python']}, {facts['system']}"]
-    lines += [f"free disk here: {facts['disk_free']}"]
-    width = 2 + max(len(finding.name) for section in examination.sections.values() for finding in section)
-    for heading, section in examination.sections.items():
+def show(findings: dict[str, Any]) -> str:
+    """The findings as text; ends with the command for each thing that is missing."""
+    sections = {heading: [Finding(**row) for row in rows] for heading, rows in findings["sections"].items()}
+    every = [finding for section in sections.values() for finding in section]
+    width = 2 + max(len(finding.name) for finding in every)
+    lines = [f"diorama {findings['diorama']} on Python {findings['python']}, {findings['system']}"]
+    lines += [f"free disk here: {findings['disk_free_gb']} GB"]
+    for heading, section in sections.items():
         lines += ["", heading, *(f"  {finding.name:{width}}{finding.said}" for finding in section)]
-    mend, add = (examination.remedies(needed=needed) for needed in (True, False))
-    lines += ["", *(["to mend", *_commands(mend)] if mend else ["all that is needed is there"])]
+    mend, add = (remedies(every, needed=needed) for needed in (True, False))
+    lines += ["", *(["to mend", *_commands(mend)] if mend else ["nothing that is needed is missing"])]
     if add:
-        lines += ["", "to add, as you like", *_commands(add)]
+        lines += ["", "to add, if you like (the folder of a model is what --depth is given)", *_commands(add)]
     return "\n".join(lines) + "\n"
+
+
+def remedies(findings: Iterable[Finding], *, needed: bool) -> dict[str, list[str]]:
+    """Names of what is missing, by the command that brings it: what Diorama needs, or what it can do without."""
+    wanted: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.remedy and finding.needed == needed:
+            wanted.setdefault(finding.remedy, []).append(finding.name)
+    return wanted
 
 
 def _commands(remedies: dict[str, list[str]]) -> Iterator[str]:
@@ -165,7 +158,8 @@ def _install(name: str, *, again: bool = False) -> str:
     except importlib.metadata.PackageNotFoundError:  # run from a copy of the sources
         required = []
     wanted = next((line for line in required if re.match(rf"{re.escape(name)}\b(?!-)[^;]*$", line)), name)
-    return f"pip install {'--force-reinstall --no-deps ' if again else ''}'{wanted}'"
+    over = f"--force-reinstall --no-deps --only-binary {name} " if again else ""
+    return f"pip install {over}'{wanted}'"
 
 
 def _optional(name: str, problem: str) -> Finding:
@@ -195,7 +189,7 @@ def _devices(torch: Any) -> Iterator[Finding]:
 
 def _codecs(av: Any) -> Iterator[Finding]:
     """FFmpeg, and the encoders films are written with; they come inside the wheel of av."""
-    remedy = _install("av", again=True).replace("install", "install --only-binary av", 1)
+    remedy = _install("av", again=True)
     known: Iterable[str] = ()
     if av is not None:
         known = importlib.import_module("av.codec").codecs_available
@@ -211,7 +205,7 @@ def _models() -> Iterator[Finding]:
     yield Finding("embedded", "built in")
     found = {weights.name: str(path) for weights, path in catalog.models_found()}
     for weights in catalog.WEIGHTS:
-        remedy = f"hf download {weights.source} --local-dir {weights.name}  # then --depth {weights.name}"
         place = found.get(weights.name, "")
-        facts = f"{weights.megabytes} MB, {weights.licence}{'' if weights.commercial else ', no commercial use'}"
-        yield Finding(weights.name, place, "", "" if place else f"{remedy}  ({facts})")
+        remedy = "" if place else f"hf download {weights.source} --local-dir {weights.name}"
+        use = "" if weights.commercial else ", no commercial use"
+        yield Finding(weights.name, place, remedy=remedy, about=f"{weights.megabytes} MB, {weights.licence}{use}")

@@ -181,7 +181,7 @@ def _source_feed(assembly: Assembly, out: av.container.OutputContainer, notes: l
             yield from _packets(container, copies, assembly, notes)
 
 
-def _copied(stream: av.stream.Stream, out: av.container.OutputContainer, assembly: Assembly, notes: list[str]) -> Any:
+def _copied(stream: Any, out: av.container.OutputContainer, assembly: Assembly, notes: list[str]) -> Any:
     if stream.type not in PASSED_TYPES or (assembly.streams is not None and stream.index not in assembly.streams):
         return None
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
@@ -189,6 +189,9 @@ def _copied(stream: av.stream.Stream, out: av.container.OutputContainer, assembl
         notes.append(
             f"{stream.type} stream {stream.index} ({codec}) dropped: {out.format.name} cannot hold it; use .mkv"
         )
+        return None
+    if stream.type == "audio" and not stream.codec_context.sample_rate:
+        notes.append(f"audio stream {stream.index} ({codec}) dropped: its header states no sample rate")
         return None
     copy = out.add_stream_from_template(stream)
     copy.metadata.update(stream.metadata)
@@ -226,7 +229,7 @@ class _Clock:
         time: Any = (packet.dts or 0) * packet.time_base
         stream: Any = packet.stream
         before = self._reached.get(stream.index, time - 1)
-        if time < before or (time == before and not stream.container.format.flags & Flags.ts_nonstrict):
+        if time < before or (time == before and not stream.container.format.flags & Flags.ts_nonstrict.value):
             self.moved += time < before
             tick = stream.time_base
             packet.pts = packet.dts = int(before // tick) + 1

@@ -103,7 +103,7 @@ class Shelf:
         room = shutil.disk_usage(self.folder).free
         if each * count > room:
             raise LimitError(
-                f"{room / 1e9:.1f} GB free, and the depth of the next minute needs {each * MINUTE / 1e9:.1f} GB",
+                f"{room / 1e9:.2f} GB free, and the depth of the next minute needs {each * MINUTE / 1e9:.2f} GB",
                 self.folder,
                 "make room, or write to another disk and go on with --resume",
             )

@@ -97,10 +97,8 @@ def average(
     A sample is dropped where it falls outside the picture (the released test is a warped weight below 0.999, which for
     nearest samples is the same), where the colour differs, or where the depth jumps; see `Steadiness`.
     """
-    total, weight = (
-        2 * settings.neighbour * inverse_depth,
-        np.full(inverse_depth.shape, 2 * settings.neighbour, np.float32),
-    )
+    own = np.float32(2 * settings.neighbour)
+    total, weight = own * inverse_depth, np.full(inverse_depth.shape, own, np.float32)
     limit = np.float32(settings.jump * float(inverse_depth.max() - inverse_depth.min()))
     for other_small, other_map, motion in neighbours:
 

@@ -83,7 +83,7 @@ def make_target(
     for file in files:
         ours = resume and sidecar_path(file).is_file()
         if file.exists() and not (overwrite or going_on or ours):
-            raise UsageError("the output exists", file, "choose another name, or add --overwrite or --resume")
+            raise UsageError("the output exists", file, "choose another name, or add --overwrite")
     _make_folder(path.parent)
     return Target(path, files, overwrite, resume)
 
