@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from diorama import catalog
 from diorama.core.progress import Silent
 from diorama.errors import DioramaError, MediaError, UsageError
 from diorama.media.encoding import Encoding
@@ -234,8 +235,12 @@ def test_a_folder_of_weights_is_used_only_when_told(folder: Path, monkeypatch: p
     monkeypatch.setattr("diorama.pipelines.reproduce.stereo", record)
     reproduce(film, given={"depth": folder / "weights"})
     film = spoil(folder, lambda r: r["options"].update({"depth": "depth-anything-v2-small"}))
+    with pytest.raises(UsageError, match="asks for depth"):  # not on this machine, and nothing is downloaded
+        reproduce(film)
+    local = [(catalog.find("depth-anything-v2-small"), folder)]
+    monkeypatch.setattr("diorama.catalog.models_found", lambda: local)
     reproduce(film)
-    assert seen == [str(folder / "weights"), "depth-anything-v2-small"]
+    assert seen == [str(folder / "weights"), str(folder)]
 
 
 def test_every_option_survives_its_recipe() -> None:

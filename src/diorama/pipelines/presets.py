@@ -75,7 +75,8 @@ class DepthChoice:
     """How near each pixel is."""
 
     depth: str = "embedded"
-    """embedded; a file or folder of depth maps (PNG, EXR, NPY, video); a model folder; or a model's name."""
+    """embedded; a file or folder of depth maps (PNG, EXR, NPY, video); hub (Depth Anything V2 Small), the name of
+    another network, or a folder with one."""
     depth_kind: Literal["inverse", "metric"] = "inverse"
     """What numbers in a depth file mean: larger is nearer, or metres."""
     near: float | None = None

@@ -7,7 +7,7 @@ from diorama import catalog
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
 from diorama.media.recipe import Recipe, read_recipe, resolve_inputs
-from diorama.perception.answers import EMBEDDED
+from diorama.perception.answers import EMBEDDED, HUB
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
 
@@ -36,7 +36,7 @@ def reproduce(
 
     Raises:
         UsageError: a recipe of another command, unknown options, inputs that are missing or changed, or a depth that
-            is neither an input nor a name of the catalogue.
+            is neither an input nor a network that is on this machine.
         MediaError: no recipe there.
     """
     recipe = read_recipe(made)
@@ -60,8 +60,12 @@ def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> s
     depth = recipe.options.get(DEPTH, EMBEDDED)
     if isinstance(depth, str) and depth in found:
         return str(found[depth])
-    if depth == EMBEDDED or depth in catalog.names(DEPTH):
-        return str(depth)
+    if depth == EMBEDDED:
+        return EMBEDDED
+    here = {weights.name: str(folder) for weights, folder in catalog.models_found()}
+    name = catalog.DEFAULT_DEPTH if depth == HUB else depth
+    if isinstance(name, str) and name in here:  # never downloaded at a recipe's word
+        return here[name]
     raise UsageError(f"the recipe asks for depth from {depth!r}", "recipe", "if you trust it: --input depth=PATH")
 
 
