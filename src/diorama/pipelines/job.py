@@ -11,7 +11,7 @@ import diorama
 from diorama.core.parallel import aside
 from diorama.core.progress import Progress
 from diorama.core.timing import Timings
-from diorama.errors import DioramaError, UsageError
+from diorama.errors import LimitError, OutOfMemoryError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.read import OpenedVideo
 from diorama.media.recipe import Input, Recipe, read_recipe
@@ -97,9 +97,10 @@ class Job:
         work = WorkFolder(self.target.path, self.fingerprint(), resume=self.run_options.resume)
         try:
             ending = self._still(work) if self.target.still else self._film(work)
-        except (DioramaError, KeyboardInterrupt):
-            if not work.done(len(self.target.files)):
-                work.remove()  # nothing worth going on with
+        except BaseException as error:
+            passing = isinstance(error, KeyboardInterrupt | LimitError | OutOfMemoryError)
+            if not passing or not work.done(len(self.target.files)):
+                work.remove()  # a rerun would fail again, or there is nothing to go on with
             raise
         work.remove()
         return ending
