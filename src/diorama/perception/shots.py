@@ -50,8 +50,8 @@ def is_cut(before: Small, small: Small, flow: Flow) -> bool:
     Both must hold: the structure is not found again along the flow, and the colours differ. A flash changes colours and
     keeps structure; fast motion and blur lose structure and keep colours.
     """
-    likeness = alike(small, pull(before, flow))
-    return likeness < SIMILAR and recoloured(before, small) > RECOLOURED
+    # Colours first: they take a fifth of the time, and nearly every frame is settled by them.
+    return recoloured(before, small) > RECOLOURED and alike(small, pull(before, flow)) < SIMILAR
 
 
 def alike(one: Small, other: Small) -> float:
