@@ -15,7 +15,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from diorama.geometry._scan import unpack_row
+from diorama.geometry._scan import pack_row, unpack_row
 
 FRACTION = 12
 """Target positions are integers in units of 2**-12 pixel."""
@@ -26,7 +26,7 @@ _HALF = 1 << (FRACTION - 1)
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, first, last):
+def mesh_rows(image, disparity, gain, mirrored, tear, marks, out, known, first, last):
     """Warp rows ``first`` to ``last - 1``; arguments as `scan_rows`, and `tear` in 2**-12 pixel."""
     width = disparity.shape[1]
     source = np.empty(width, marks.dtype)
@@ -36,7 +36,11 @@ def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, f
     start = np.empty(width, np.int32)
     plain = np.empty(width, np.uint32)
     for y in range(first, last):
-        load_row(words[y], ends[y], marks[0], mirrored, source)
+        if mirrored:
+            pack_row(image[y], marks[0], colour)
+            source[:] = colour[::-1]
+        else:
+            pack_row(image[y], marks[0], source)
         find_places(disparity[y], gain, mirrored, place, start)
         find_plain(place, start, tear, plain)
         blend_first(source, place, start, marks[0], colour)
@@ -47,22 +51,6 @@ def mesh_rows(words, ends, disparity, gain, mirrored, tear, marks, out, known, f
             unpack_row(source, marks[0], out[y], known[y])
         else:
             unpack_row(drawn, marks[0], out[y], known[y])
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def load_row(words, end, bit, mirrored, source):
-    """The pixels of a row with the known bit set, right to left for the left eye."""
-    last = source.shape[0] - 1
-    channels = np.uint64(bit) - np.uint64(1)
-    if mirrored:
-        source[0] = end
-        for x in range(last):
-            source[last - x] = words[x] & channels | bit
-    else:
-        source[last] = end
-        for x in range(last):
-            source[x] = words[x] & channels | bit
 
 
 @njit(nogil=True, cache=True)

@@ -147,20 +147,22 @@ def eye_warp(
         raise UsageError(f"tear is {tear}, expected more than 1 pixel", "tear", f"{TEAR} suits most depth maps")
     image, disparity = np.ascontiguousarray(image), np.ascontiguousarray(disparity)
     out, known = np.empty_like(image), np.empty(disparity.shape, dtype=bool)
-    samples, (words, ends), mark = out.reshape(len(out), -1), as_words(image), known_mark(image.dtype)
-    gain, mirrored = np.float32(share), eye == "left"
+    samples, source, mark = out.reshape(len(out), -1), image.reshape(len(image), -1), known_mark(image.dtype)
+    words, gain, mirrored = as_words(image), np.float32(share), eye == "left"
     still = share == 0
 
     def work(first: int, last: int) -> None:
-        if not finite_rows(disparity, first, last):
+        if tear is None and not still:
+            finite = scan_rows(source, words, disparity, gain, mirrored, mark, samples, known, first, last)
+        else:
+            finite = finite_rows(disparity, first, last)
+        if not finite:
             raise UsageError("disparity holds NaN or infinite values", "disparity", "mend or mask the map first")
         if still:
             out[first:last], known[first:last] = image[first:last], True
-        elif tear is None:
-            scan_rows(words, ends, disparity, gain, mirrored, mark, samples, known, first, last)
-        else:
+        elif tear is not None:
             reach = int(tear * (1 << FRACTION))
-            mesh_rows(words, ends, disparity, gain, mirrored, reach, mark, samples, known, first, last)
+            mesh_rows(source, disparity, gain, mirrored, reach, mark, samples, known, first, last)
 
     bands(len(image), work)
     return out, known

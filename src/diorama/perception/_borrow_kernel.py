@@ -34,20 +34,31 @@ def borrow_rows(filled, done, known, words, disparity, share, right_eye, image, 
     away = np.int64(np.ceil(MARGIN * width / flow.shape[1]))
     motion = np.empty(2, np.float32)
     for y in range(first, last):
-        x, end = next_run(known[y], words[y], 0)
+        row, mask, gone, near = filled[y], known[y], done[y], disparity[y]
+        x, end = next_run(mask, words[y], 0)
         while x < width:
             edge, step = background_end(x, end, width, right_eye)
-            hole = step != 0 and end - x > CRACK
-            origin = source_of(disparity[y], edge, share, sign) if hole else -1
+            hole = step != 0 and end - x > CRACK and is_open(gone, x, end)
+            origin = source_of(near, edge, share, sign) if hole else -1
             if origin >= 0:
-                depth = disparity[y, origin]
+                depth = near[origin]
                 slack = max(np.float32(1), np.float32(0.25) * np.float32(end - x) / share)
-                read_flow(flow, disparity[y], origin, step, away, depth, slack, y, motion, known.shape[0])
-                if probes_agree(filled[y], known[y], edge, step, image, origin, y, motion):
+                read_flow(flow, near, origin, step, away, depth, slack, y, motion, known.shape[0])
+                if probes_agree(row, mask, edge, step, image, origin, y, motion):
                     u = np.float32(x) + np.float32(sign) * share * depth + motion[0]
                     v = np.float32(y) + motion[1]
-                    take_run(image, far, u, v, depth, slack, filled[y, x:end], done[y, x:end])
-            x, end = next_run(known[y], words[y], end)
+                    take_run(image, far, u, v, depth, slack, row[x:end], gone[x:end])
+            x, end = next_run(mask, words[y], end)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def is_open(done, first, end):
+    """Whether some pixel of a run still waits for its colour."""
+    x = first
+    while x < end and done[x]:
+        x += 1
+    return x < end
 
 
 @njit(nogil=True, cache=True)
@@ -118,15 +129,23 @@ def take_run(image, far, u, v, depth, slack, row, done):
     far_top, far_bottom, image_top, image_bottom = far[top], far[bottom], image[top], image[bottom]
     one = np.float32(1)
     w00, w01, w10, w11 = (one - down) * (one - over), (one - down) * over, down * (one - over), down * over
-    for i in range(done.shape[0]):
-        a = left + i
-        if not 0 <= a < cols - 1:
-            continue
-        b = a + 1
-        near_top = abs(far_top[a] - depth) <= slack and abs(far_top[b] - depth) <= slack
-        if near_top and abs(far_bottom[a] - depth) <= slack and abs(far_bottom[b] - depth) <= slack and not done[i]:
+    shown = False
+    for i in range(max(0, -left), min(done.shape[0], cols - 1 - left)):
+        a = np.uint64(left + i)
+        b = a + np.uint64(1)
+        # The right neighbours of one pixel are the left ones of the next.
+        left_shown = shown if i > max(0, -left) else at_depth(far_top[a], far_bottom[a], depth, slack)
+        shown = at_depth(far_top[b], far_bottom[b], depth, slack)
+        if left_shown and shown and not done[i]:
             for c in range(3):
                 upper = w00 * np.float32(image_top[a, c]) + w01 * np.float32(image_top[b, c])
                 lower = w10 * np.float32(image_bottom[a, c]) + w11 * np.float32(image_bottom[b, c])
                 row[i, c] = upper + lower + np.float32(0.5)
             done[i] = True
+
+
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def at_depth(one, other, depth, slack):
+    """Whether two disparities are the background's."""
+    return abs(one - depth) <= slack and abs(other - depth) <= slack

@@ -184,7 +184,7 @@ def smooth_rows(rough, known, runs, filled, first, last):
                 here = start - k - BLOCK + 1 if step == 1 else start + k
                 whole = k + BLOCK <= abs(length) and y >= 2 * apart and y + 2 * apart < height
                 if whole and all_unknown(known, y, here, apart):
-                    smooth_block(rough, filled[y], y, 3 * here, apart)
+                    smooth_block(rough, filled, y, 3 * here, apart)
                 else:
                     for n in range(k, min(k + BLOCK, abs(length))):
                         smooth_pixel(rough, known, filled, y, start - step * n, apart)
@@ -203,14 +203,16 @@ def all_unknown(known, y, x, apart):
 
 @njit(nogil=True, cache=True, inline="always")
 @no_type_check
-def smooth_block(rough, row, y, left, apart):
+def smooth_block(rough, filled, y, left, apart):
     """The mean of the guesses in five rows, for the samples from `left` on."""
-    a, b, c = rough[y - 2 * apart], rough[y - apart], rough[y]
-    d, e = rough[y + apart], rough[y + 2 * apart]
+    # Unsigned indices, and no views of rows, which cost more than the sums.
+    here, once, twice = np.uint64(y), np.uint64(apart), np.uint64(2 * apart)
     fifth, half = np.float32(0.2), np.float32(0.5)
-    for j in range(left, left + 3 * BLOCK):
-        total = np.int32(a[j]) + np.int32(b[j]) + np.int32(c[j]) + np.int32(d[j]) + np.int32(e[j])
-        row[j] = np.float32(total) * fifth + half
+    for i in range(3 * BLOCK):
+        j = np.uint64(left + i)
+        total = np.int32(rough[here - twice, j]) + np.int32(rough[here - once, j]) + np.int32(rough[here, j])
+        total += np.int32(rough[here + once, j]) + np.int32(rough[here + twice, j])
+        filled[here, j] = np.float32(total) * fifth + half
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -220,10 +222,11 @@ def smooth_pixel(rough, known, filled, y, x, apart):
     red, green, blue, count = 0, 0, 0, 0
     for i in range(-2, 3):
         v = y + i * apart
-        if 0 <= v < known.shape[0] and not known[v, x]:
-            red += rough[v, 3 * x]
-            green += rough[v, 3 * x + 1]
-            blue += rough[v, 3 * x + 2]
+        if 0 <= v < known.shape[0] and not known[np.uint64(v), np.uint64(x)]:
+            row, at = np.uint64(v), np.uint64(3 * x)
+            red += rough[row, at]
+            green += rough[row, at + np.uint64(1)]
+            blue += rough[row, at + np.uint64(2)]
             count += 1
     share, half = np.float32(1) / np.float32(count), np.float32(0.5)
     filled[y, 3 * x] = np.float32(red) * share + half

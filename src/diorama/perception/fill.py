@@ -120,18 +120,18 @@ def borrow(
         _check(neighbour, warped)
     if not 0 < share <= 1:
         raise UsageError(f"share is {share}, expected a number in (0, 1]", "share", "0.5 where both eyes move")
-    known = np.ascontiguousarray(known)
-    filled, done, words = np.array(warped, order="C"), known.copy(), _words(known)
+    warped, known = np.ascontiguousarray(warped), np.ascontiguousarray(known)
+    filled, done, words = np.empty_like(warped), np.empty_like(known), _words(known)
     near = np.ascontiguousarray(disparity)
     part, right = np.float32(share), eye == "right"
-    for other in neighbours:
-        image, far = np.ascontiguousarray(other.image), np.ascontiguousarray(other.disparity)
-        flow = np.ascontiguousarray(other.flow)
+    others = [tuple(map(np.ascontiguousarray, (n.image, n.disparity, n.flow))) for n in neighbours]
 
-        def work(first: int, last: int) -> None:
-            borrow_rows(filled, done, known, words, near, part, right, image, far, flow, first, last)  # noqa: B023
+    def work(first: int, last: int) -> None:
+        filled[first:last], done[first:last] = warped[first:last], known[first:last]
+        for image, far, flow in others:
+            borrow_rows(filled, done, known, words, near, part, right, image, far, flow, first, last)
 
-        bands(len(filled), work)
+    bands(len(filled), work)
     return filled, done
 
 

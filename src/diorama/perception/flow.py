@@ -8,6 +8,7 @@ from jaxtyping import Float32, UInt8
 
 Small = UInt8[np.ndarray, "sh sw 3"]
 Flow = Float32[np.ndarray, "sh sw 2"]
+Plane = Float32[np.ndarray, "sh sw"]
 
 LEAST_SIDE = 16  # pixels: the flow pyramid needs this much
 
@@ -34,11 +35,30 @@ def pull(values: np.ndarray, flow: Flow) -> np.ndarray:
 
     Bilinear; outside the picture the nearest border value counts. `values` is "sh sw" or "sh sw c", float32 or uint8.
     """
+    x, y = places(flow)
+    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def places(flow: Flow) -> tuple[Plane, Plane]:
+    """Column and row in `there` of each pixel of `here` (pixels)."""
     height, width = flow.shape[:2]
     x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(
-        cv2.remap(values, flow[..., 0] + x, flow[..., 1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
+    return flow[..., 0] + x, flow[..., 1] + y
+
+
+def compose_planes(flow: Flow, *others: tuple[Plane, Plane]) -> list[tuple[Plane, Plane]]:
+    """The motion along `flow` and then along each of `others`; those and the results as planes of x and of y.
+
+    OpenCV pulls two planes in half the time that it needs for their two channels together.
+    """
+    x, y = places(flow)
+    own = flow[..., 0], flow[..., 1]
+
+    def then(plane: Plane, first: Plane) -> Plane:
+        pulled = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(first + pulled)
+
+    return [(then(other[0], own[0]), then(other[1], own[1])) for other in others]
 
 
 def resize_flow(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "h w 2"]:

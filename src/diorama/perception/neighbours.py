@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
-from diorama.perception.flow import pull
+from diorama.perception.flow import compose_planes, pull
 
 GAP = 6
 """Frames between two kept ones."""
@@ -42,11 +43,11 @@ def compose_flow(
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept frame; `flow` is from the current frame to it, None while it is the current frame itself."""
+    """A kept frame; `flow`, planes of x and y, leads from the current frame to it, None while it is that frame."""
 
     image: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
     disparity: Float32[np.ndarray, "h w"]
-    flow: Float32[np.ndarray, "sh sw 2"] | None = None
+    flow: tuple[Float32[np.ndarray, "sh sw"], Float32[np.ndarray, "sh sw"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ class History:
         """
         if flow is None:
             return History()
-        kept = (replace(k, flow=flow if k.flow is None else compose_flow(flow, k.flow)) for k in self.kept)
+        planes = compose_planes(flow, *(k.flow for k in self.kept if k.flow is not None))
+        if len(planes) < len(self.kept):  # the newest was the current frame until now
+            planes.append((flow[..., 0].copy(), flow[..., 1].copy()))
+        kept = (replace(k, flow=p) for k, p in zip(self.kept, planes, strict=True))
         return History(tuple(kept), self.age + 1)
 
     def appended(
@@ -80,5 +84,9 @@ class History:
 
     def neighbours(self) -> tuple[Neighbour, ...]:
         """Kept frames to borrow from, the newer first."""
-        found = [Neighbour(k.image, k.disparity, k.flow) for k in self.kept if k.flow is not None]
+        found = [
+            Neighbour(k.image, k.disparity, np.asarray(cv2.merge(k.flow), np.float32))
+            for k in self.kept[:OFFERED]
+            if k.flow is not None
+        ]
         return tuple(reversed(found[:OFFERED]))
