@@ -8,6 +8,7 @@ picture's border. ``edge`` is the first known pixel at that end and ``step`` poi
 from typing import no_type_check
 
 import numpy as np
+from jaxtyping import Bool, UInt64
 from numba import njit
 
 REACH = 24
@@ -21,14 +22,23 @@ DETAIL = 64
 
 PLAIN = 256 - DETAIL
 
+SHARES = np.array([0.0] + [PLAIN / size for size in range(1, REACH + 1)])
+"""The weight of each of so many background pixels in their mean."""
+
 WIDEST = 3
 """Rows between the five that are averaged, at most; 1 at the edge and one more for each `BLOCK` of depth."""
 
 BLOCK = 8
 """Pixels that are averaged over the same rows."""
 
+RING = 16
+"""Rows of guesses kept: a power of two, and at least ``4 * WIDEST + 1``."""
+
 LISTED = 48
 """Holes a row has room for in the list of those to be smoothed."""
+
+ALL, NONE = 0x0101010101010101, 0
+"""Eight known, and eight unknown, pixels of a mask as one word."""
 
 CRACK = 2
 """Holes of up to this many pixels simply take the colour beside them."""
@@ -37,21 +47,41 @@ SOFT = 2
 """Pixels beside a hole that may be blends with the nearer surface, and are then passed over."""
 
 
+def as_words(known: Bool[np.ndarray, "h w"]) -> UInt64[np.ndarray, "h n"]:
+    """For each pixel of a C-contiguous mask the eight from there on as one word, a view; none where fewer are left."""
+    height, width = known.shape
+    return np.ndarray((height, max(width - 7, 0)), np.uint64, known, strides=(width, 1))
+
+
 @njit(nogil=True, cache=True)
 @no_type_check
 def next_run(known, words, x):
-    """First and one past the last unknown pixel of a row at or after `x`; `words` is the row, 8 pixels at a time."""
-    width = known.shape[0]
-    full = np.uint64(0x0101010101010101)
-    while x < width and known[x]:
-        x += 1
-        if x & 7 == 0:
-            while x >> 3 < words.shape[0] and words[x >> 3] == full:
-                x += 8
-    end = x
-    while end < width and not known[end]:
-        end += 1
-    return x, end
+    """First and one past the last unknown pixel of a row at or after `x`; `words` is the row by `as_words`."""
+    first = skip_equal(known, words, x, ALL)
+    return first, skip_equal(known, words, first, NONE)
+
+
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def skip_equal(known, words, x, same):
+    """The first pixel at or after `x` that is not as all pixels of the word `same`, or the width."""
+    # Unsigned throughout: signed indices cost a test for negative ones, and mixed arithmetic turns to floats.
+    width, ones, same = np.uint64(known.shape[0]), np.uint64(ALL), np.uint64(same)
+    x, one, word, four = np.uint64(x), np.uint64(1), np.uint64(8), np.uint64(32)
+    while x + word <= width:
+        other = words[x] ^ same
+        if other:
+            # A one in each byte below the lowest that differs; the product counts them in its top byte.
+            return np.int64(x + ((((other - one) & ~other & ones) * ones) >> np.uint64(56)))
+        x += word
+        while (
+            x + four <= width
+            and words[x] == same == words[x + word] == words[x + four - word - word] == words[x + four - word]
+        ):
+            x += four
+    while x < width and known[x] == (same != 0):
+        x += one
+    return np.int64(x)
 
 
 @njit(nogil=True, cache=True)
@@ -103,132 +133,156 @@ def difference(row, a, b):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def extend_rows(filled, known, words, right_eye, rough, runs, first, last):
-    """Fill cracks of `filled`, and write a first guess for each other hole pixel into `rough`, from its own row.
+def extend_rows(filled, known, words, right_eye, first, last):
+    """Fill the holes of rows ``first`` to ``last - 1`` of `filled` in place.
+
+    Each row is guessed on its own, then the guesses are averaged over five rows; those at hand lie in a ring of rows
+    that stays in the cache.
+    """
+    height, width = known.shape
+    guesses = np.empty((RING, width, 3), filled.dtype)
+    samples, rows = guesses.reshape(RING, 3 * width), filled.reshape(height, 3 * width)
+    runs = np.empty((RING, LISTED, 2), np.int32)
+    ready = max(0, first - 2 * WIDEST)
+    for y in range(first, last):
+        while ready < min(y + 2 * WIDEST + 1, height):
+            at, own = ready % RING, first <= ready < last
+            guess_row(filled[ready], known[ready], words[ready], right_eye, own, guesses[at], runs[at])
+            ready += 1
+        smooth_row(samples, known, words, runs[y % RING], rows, y)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def guess_row(row, known, words, right_eye, own, guess, runs):
+    """Write a first guess for each hole pixel of a row into `guess`.
 
     The guess is a mean of background pixels at the edge, of more of them further in, with some detail of the
-    background mirrored at the edge. The holes guessed are listed in `runs`: "h n 2" of first hole pixel from the edge
-    and signed length; the list ends at length 0, and what it has no room for is filled without smoothing.
+    background mirrored at the edge. The holes guessed are listed in `runs`: "n 2" of first hole pixel from the edge
+    and signed length; the list ends at length 0. Cracks, and what the list has no room for, are final: they go into
+    `row` too where it is this band's `own`.
     """
-    width = known.shape[1]
-    for y in range(first, last):
-        row, mask, guess, found = filled[y], known[y], rough[y], 0
-        x, end = next_run(mask, words[y], 0)
-        while x < width:
-            edge, step = background_end(x, end, width, right_eye)
-            if end - x <= CRACK and step != 0:
-                for t in range(x, end):
-                    for c in range(3):
-                        row[t, c] = row[edge, c]
-                        guess[t, c] = row[edge, c]
-            elif step != 0:
-                count = background_length(mask, edge, step, min(REACH, end - x + SOFT))
-                skip = soft_pixels(row, edge, step, count, x - 1 if step == 1 else end)
-                extend_run(row, guess, edge, step, end - x, count - skip, skip)
-                if found < runs.shape[1]:
-                    runs[y, found, 0], runs[y, found, 1] = edge - step, step * (end - x)
-                    found += 1
-                else:
-                    row[x:end] = guess[x:end]
-            x, end = next_run(mask, words[y], end)
-        if found < runs.shape[1]:
-            runs[y, found, 1] = 0
+    width, found = known.shape[0], 0
+    x, end = next_run(known, words, 0)
+    while x < width:
+        edge, step = background_end(x, end, width, right_eye)
+        if end - x <= CRACK and step != 0:
+            for t in range(x, end):
+                for c in range(3):  # whole-pixel assignments cost three times as much
+                    guess[t, c] = row[edge, c]
+        elif step != 0:
+            count = background_length(known, edge, step, min(REACH, end - x + SOFT))
+            skip = soft_pixels(row, edge, step, count, x - 1 if step == 1 else end)
+            extend_run(row, guess, edge, step, end - x, count - skip, skip)
+        if end - x > CRACK and step != 0 and found < runs.shape[0]:
+            runs[found, 0], runs[found, 1] = edge - step, step * (end - x)
+            found += 1
+        elif step != 0 and own:
+            for t in range(x, end):
+                for c in range(3):
+                    row[t, c] = guess[t, c]
+        x, end = next_run(known, words, end)
+    if found < runs.shape[0]:
+        runs[found, 1] = 0
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
 def extend_run(row, guess, edge, step, length, count, skip):
     """Guess one run; `count` background pixels from the one `skip` beyond `edge` may be used."""
-    origin, t = edge + step * skip, edge
+    origin = edge + step * skip
     red, green, blue = np.int32(row[origin, 0]), np.int32(row[origin, 1]), np.int32(row[origin, 2])
-    # Colours in units of 2**-8; the mean's part changes only when a background pixel joins it.
-    base_red, base_green, base_blue = red * PLAIN + 128, green * PLAIN + 128, blue * PLAIN + 128
-    size, fold, turn, due, end = 1, origin, step, SPREAD, origin + step * count
-    for _ in range(length):
-        due -= 1
-        if due < 0 and size < count:
+    size, done, fold, turn = 1, 0, 0, 1
+    while done < length:
+        # Colours in units of 2**-8; the mean's part changes only when a background pixel joins it.
+        share = SHARES[size]
+        base_red, base_green, base_blue = np.int32(red * share), np.int32(green * share), np.int32(blue * share)
+        same = min(SPREAD, length - done) if size < count else length - done
+        for i in range(done, done + same):
+            f, t = np.uint64(origin + step * fold), np.uint64(edge - step * (i + 1))
+            guess[t, 0] = (base_red + 128 + DETAIL * np.int32(row[f, 0])) >> 8
+            guess[t, 1] = (base_green + 128 + DETAIL * np.int32(row[f, 1])) >> 8
+            guess[t, 2] = (base_blue + 128 + DETAIL * np.int32(row[f, 2])) >> 8
+            fold += turn
+            if fold == count or fold < 0:
+                turn = -turn
+                fold += turn
+        done += same
+        if size < count:
             nearby = origin + step * size
             red += np.int32(row[nearby, 0])
             green += np.int32(row[nearby, 1])
             blue += np.int32(row[nearby, 2])
-            size, due = size + 1, SPREAD - 1
-            base_red, base_green = red * PLAIN // size + 128, green * PLAIN // size + 128
-            base_blue = blue * PLAIN // size + 128
-        t -= step
-        guess[t, 0] = (base_red + DETAIL * np.int32(row[fold, 0])) >> 8
-        guess[t, 1] = (base_green + DETAIL * np.int32(row[fold, 1])) >> 8
-        guess[t, 2] = (base_blue + DETAIL * np.int32(row[fold, 2])) >> 8
-        fold += turn
-        if fold == end or fold == origin - step:
-            turn = -turn
-            fold += turn
+            size += 1
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def smooth_rows(rough, known, runs, filled, first, last):
+def smooth_row(guesses, known, words, runs, filled, y):
     """Average the guesses over five rows of the hole, further apart further in, and write them to `filled`.
 
-    The guesses and the view are rows of samples, "h 3*w". Blocks of eight pixels whose five rows all belong to holes
-    are averaged at once, the others pixel by pixel.
+    The guesses (a ring) and the view are rows of samples, "n 3*w". Eight pixels at a time are averaged over the same
+    rows, the last eight of a run overlapping those before.
     """
     height = known.shape[0]
-    for y in range(first, last):
-        for i in range(runs.shape[1]):
-            start, length = runs[y, i, 0], runs[y, i, 1]
-            if length == 0:
-                break
-            step = 1 if length > 0 else -1
-            for k in range(0, abs(length), BLOCK):
-                apart = min(1 + k // BLOCK, WIDEST)
-                here = start - k - BLOCK + 1 if step == 1 else start + k
-                whole = k + BLOCK <= abs(length) and y >= 2 * apart and y + 2 * apart < height
-                if whole and all_unknown(known, y, here, apart):
-                    smooth_block(rough, filled, y, 3 * here, apart)
-                else:
-                    for n in range(k, min(k + BLOCK, abs(length))):
-                        smooth_pixel(rough, known, filled, y, start - step * n, apart)
+    for i in range(runs.shape[0]):
+        start, length = runs[i, 0], abs(runs[i, 1])
+        if length == 0:
+            break
+        if length < BLOCK:
+            smooth_few(guesses, known, filled, y, min(start, start - runs[i, 1] + 1), length)
+            continue
+        for k in range(0, length, BLOCK):
+            apart = min(1 + k // BLOCK, WIDEST)
+            inwards = min(k, length - BLOCK)
+            x = start + inwards if runs[i, 1] < 0 else start - inwards - BLOCK + 1
+            a, b = row_of_hole(words, y, y - 2 * apart, x, height), row_of_hole(words, y, y - apart, x, height)
+            c, d = row_of_hole(words, y, y + apart, x, height), row_of_hole(words, y, y + 2 * apart, x, height)
+            average_block(guesses, a, b, c, d, filled, np.uint64(y), 3 * x)
 
 
 @njit(nogil=True, cache=True, inline="always")
 @no_type_check
-def all_unknown(known, y, x, apart):
-    """Whether all of the block's five rows belong to holes."""
-    seen = False
-    for i in range(-2, 3):
-        for n in range(BLOCK):
-            seen |= known[y + i * apart, x + n]
-    return not seen
+def row_of_hole(words, y, other, x, height):
+    """The row `other` if all eight pixels from `x` on are unknown in it, else `y` itself."""
+    if other < 0 or other >= height:
+        return np.uint64(y)
+    return np.uint64(y if words[np.uint64(other), np.uint64(x)] else other)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 @no_type_check
-def smooth_block(rough, filled, y, left, apart):
-    """The mean of the guesses in five rows, for the samples from `left` on."""
-    # Unsigned indices, and no views of rows, which cost more than the sums.
-    here, once, twice = np.uint64(y), np.uint64(apart), np.uint64(2 * apart)
+def average_block(guesses, a, b, c, d, filled, y, left):
+    """The mean of the guesses in rows `a` to `d` and `y`, for the samples of eight pixels from `left` on."""
+    a, b, c, d, own = ring(a), ring(b), ring(c), ring(d), ring(y)
     fifth, half = np.float32(0.2), np.float32(0.5)
-    for i in range(3 * BLOCK):
+    for i in range(3 * BLOCK):  # unsigned indices and a fixed count, for vector instructions
         j = np.uint64(left + i)
-        total = np.int32(rough[here - twice, j]) + np.int32(rough[here - once, j]) + np.int32(rough[here, j])
-        total += np.int32(rough[here + once, j]) + np.int32(rough[here + twice, j])
-        filled[here, j] = np.float32(total) * fifth + half
+        total = np.int32(guesses[a, j]) + np.int32(guesses[b, j]) + np.int32(guesses[own, j])
+        total += np.int32(guesses[c, j]) + np.int32(guesses[d, j])
+        filled[y, j] = np.int32(np.float32(total) * fifth + half)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def smooth_few(guesses, known, filled, y, x, size):
+    """As `smooth_row` for one run of fewer than eight pixels, the first at column `x`."""
+    share, half = np.float32(0.2), np.float32(0.5)
+    total = np.zeros(3 * BLOCK, np.int32)
+    for i in range(-2, 3):
+        other = min(max(y + i, 0), known.shape[0] - 1)
+        seen = False
+        for n in range(size):
+            seen |= known[other, x + n]
+        row = ring(np.uint64(y if seen else other))
+        for j in range(3 * size):
+            total[j] += guesses[row, 3 * x + j]
+    for j in range(3 * size):
+        filled[y, 3 * x + j] = np.int32(np.float32(total[j]) * share + half)
 
 
 @njit(nogil=True, cache=True, inline="always")
 @no_type_check
-def smooth_pixel(rough, known, filled, y, x, apart):
-    """The mean of the guesses at ``y - 2 * apart`` to ``y + 2 * apart`` that belong to a hole."""
-    red, green, blue, count = 0, 0, 0, 0
-    for i in range(-2, 3):
-        v = y + i * apart
-        if 0 <= v < known.shape[0] and not known[np.uint64(v), np.uint64(x)]:
-            row, at = np.uint64(v), np.uint64(3 * x)
-            red += rough[row, at]
-            green += rough[row, at + np.uint64(1)]
-            blue += rough[row, at + np.uint64(2)]
-            count += 1
-    share, half = np.float32(1) / np.float32(count), np.float32(0.5)
-    filled[y, 3 * x] = np.float32(red) * share + half
-    filled[y, 3 * x + 1] = np.float32(green) * share + half
-    filled[y, 3 * x + 2] = np.float32(blue) * share + half
+def ring(y):
+    """Where row `y` lies in the ring of guesses."""
+    return y % np.uint64(RING)

@@ -9,13 +9,13 @@ from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8, UInt16, UInt64
+from jaxtyping import Bool, Float32, UInt8, UInt16
 
 from diorama.core.parallel import bands
 from diorama.errors import UsageError
 from diorama.geometry.warp import Eye
 from diorama.perception._borrow_kernel import borrow_rows
-from diorama.perception._fill_kernels import LISTED, extend_rows, smooth_rows
+from diorama.perception._fill_kernels import as_words, extend_rows
 from diorama.perception.neighbours import History, Neighbour, compose_flow
 
 __all__ = [
@@ -45,6 +45,7 @@ def fill(
     disparity: Float32[np.ndarray, "h w"] | None = None,
     share: float | int = 1.0,
     neighbours: Sequence[Neighbour] = (),
+    out: Pixels | None = None,
 ) -> Pixels:
     """Fill the unknown pixels of a warped view.
 
@@ -56,32 +57,39 @@ def fill(
         disparity: of the frame before the warp, full-size pixels; needed with `neighbours`.
         share: the part of `disparity` by which this eye was moved, in (0, 1].
         neighbours: frames to borrow true background from, the preferred one first.
+        out: where to write the result, C-contiguous and of the view's shape and type; it may be the view itself.
 
     Returns:
-        The view without holes. A row without a single known or borrowed pixel takes after the nearest row with one.
+        The view without holes, `out` where given. A row without a single known or borrowed pixel takes after the
+        nearest row with one.
 
     Raises:
         UsageError: for an unknown method, neighbours without disparity, or one of another size or type.
     """
     if method == "telea":
-        return telea_fill(warped, known)
+        filled = telea_fill(warped, known)
+        return filled if out is None else _copied(filled, out)
     if method != "fast":
         raise UsageError(f"unknown fill method {method!r}", "method", "choose fast or telea")
     if not neighbours:
-        return edge_fill(warped, known, eye=eye)
+        return edge_fill(warped, known, eye=eye, out=out)
     if disparity is None:
         raise UsageError("borrowing needs the frame's disparity", "disparity", "pass disparity with neighbours")
-    filled, done = borrow(warped, known, disparity, neighbours=neighbours, eye=eye, share=share)
-    return _extend(filled, done, eye, filled)
+    filled, done = borrow(warped, known, disparity, neighbours=neighbours, eye=eye, share=share, out=out)
+    return edge_fill(filled, done, eye=eye, out=filled)
 
 
-def edge_fill(warped: Pixels, known: Bool[np.ndarray, "h w"], *, eye: Eye = "right") -> Pixels:
+def edge_fill(
+    warped: Pixels, known: Bool[np.ndarray, "h w"], *, eye: Eye = "right", out: Pixels | None = None
+) -> Pixels:
     """Extend the background beside each hole into it, row by row, growing smoother inwards.
 
     Arguments as in `fill`.
     """
-    warped = np.ascontiguousarray(warped)
-    return _extend(warped, np.ascontiguousarray(known), eye, np.empty_like(warped))
+    filled, known = _target(warped, out), np.ascontiguousarray(known)
+    words, right = as_words(known), eye == "right"
+    bands(len(filled), lambda first, last: extend_rows(filled, known, words, right, first, last))
+    return _blank_rows(filled, known)
 
 
 def telea_fill(warped: Pixels, known: Bool[np.ndarray, "h w"]) -> Pixels:
@@ -106,6 +114,7 @@ def borrow(
     neighbours: Sequence[Neighbour],
     eye: Eye = "right",
     share: float | int = 1.0,
+    out: Pixels | None = None,
 ) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
     """Fill hole pixels whose background another frame shows.
 
@@ -120,14 +129,12 @@ def borrow(
         _check(neighbour, warped)
     if not 0 < share <= 1:
         raise UsageError(f"share is {share}, expected a number in (0, 1]", "share", "0.5 where both eyes move")
-    warped, known = np.ascontiguousarray(warped), np.ascontiguousarray(known)
-    filled, done, words = np.empty_like(warped), np.empty_like(known), _words(known)
-    near = np.ascontiguousarray(disparity)
+    filled, known = _target(warped, out), np.ascontiguousarray(known)
+    done, words, near = known.copy(), as_words(known), np.ascontiguousarray(disparity)
     part, right = np.float32(share), eye == "right"
     others = [tuple(map(np.ascontiguousarray, (n.image, n.disparity, n.flow))) for n in neighbours]
 
     def work(first: int, last: int) -> None:
-        filled[first:last], done[first:last] = warped[first:last], known[first:last]
         for image, far, flow in others:
             borrow_rows(filled, done, known, words, near, part, right, image, far, flow, first, last)
 
@@ -135,23 +142,19 @@ def borrow(
     return filled, done
 
 
-def _extend(warped: Pixels, known: Bool[np.ndarray, "h w"], eye: Eye, filled: Pixels) -> Pixels:
-    """`edge_fill` into `filled`, which may be `warped` itself."""
-    rough, words, right = np.empty_like(filled), _words(known), eye == "right"
-    runs = np.empty((len(known), LISTED, 2), np.int32)
-    guesses, samples = rough.reshape(len(rough), -1), filled.reshape(len(filled), -1)
+def _target(warped: Pixels, out: Pixels | None) -> Pixels:
+    """The picture to fill: `out`, or a new one, holding the view."""
+    if out is None:
+        return warped.copy(order="C")
+    if out.shape != warped.shape or out.dtype != warped.dtype or not out.flags.c_contiguous:
+        given = f"out is {out.dtype} {out.shape}, the view is {warped.dtype} {warped.shape}"
+        raise UsageError(given, "out", "give a C-contiguous array like the view")
+    return out if out is warped else _copied(warped, out)
 
-    def guess(first: int, last: int) -> None:
-        if filled is not warped:
-            filled[first:last] = warped[first:last]
-        extend_rows(filled, known, words, right, rough, runs, first, last)
 
-    def smooth(first: int, last: int) -> None:
-        smooth_rows(guesses, known, runs, samples, first, last)
-
-    bands(len(filled), guess)
-    bands(len(filled), smooth)
-    return _blank_rows(filled, known)
+def _copied(source: Pixels, target: Pixels) -> Pixels:
+    np.copyto(target, source)
+    return target
 
 
 def _check(neighbour: Neighbour, warped: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]) -> None:
@@ -161,13 +164,6 @@ def _check(neighbour: Neighbour, warped: UInt8[np.ndarray, "h w 3"] | UInt16[np.
         raise UsageError(given, "neighbours", "give frames of one clip")
     if min(neighbour.flow.shape[:2]) < 2:
         raise UsageError(f"flow of shape {neighbour.flow.shape}", "neighbours", "give a map of at least 2 x 2")
-
-
-def _words(known: Bool[np.ndarray, "h w"]) -> UInt64[np.ndarray, "h n"]:
-    """Rows of the mask 8 pixels at a time, or nothing where rows are no multiple of 8."""
-    if known.shape[1] % 8:
-        return np.empty((len(known), 0), np.uint64)
-    return known.view(np.uint64)
 
 
 def _blank_rows(filled: Pixels, known: Bool[np.ndarray, "h w"]) -> Pixels:

@@ -68,10 +68,9 @@ def make_eyes(
         eye: Eye = "right" if place > 0 else "left"
         tear = TEAR if look.warp == "subpixel" else None
         view, known = eye_warp(image, disparity, eye=eye, share=abs(place), tear=tear)
-        filled = fill(
-            view, known, eye=eye, method=look.fill, disparity=disparity, share=abs(place), neighbours=neighbours
-        )
-        views.append(filled)
+        found = {"disparity": disparity, "share": abs(place), "neighbours": neighbours}
+        fill(view, known, eye=eye, method=look.fill, out=view, **found)
+        views.append(view)
         masks.append(known)
     return Eyes(tuple(views), tuple(masks))
 
