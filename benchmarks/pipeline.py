@@ -71,7 +71,7 @@ def decode_stack_encode(source: Path, target: Path) -> float:
     return time.perf_counter() - began
 
 
-def against_baseline(folder: Path, frames: int = 96, rounds: int = 3) -> dict:
+def against_baseline(folder: Path, frames: int = 240, rounds: int = 3) -> dict:
     """The whole pipeline with ready depth over the bare minimum, in the same run."""
     clip = make_clip(folder / "full.mp4", FULL_HD, frames)
     depth = make_depth(folder / "depth.npy", FULL_HD, frames)

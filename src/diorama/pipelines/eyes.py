@@ -38,7 +38,9 @@ def screen_disparity(
         look: gives the divergence in percent of the width.
     """
     scale = np.float32(look.divergence / 100 * inverse_depth.shape[1])
-    return (inverse_depth - np.float32(convergence)) * scale
+    disparity = inverse_depth - np.float32(convergence)
+    disparity *= scale  # in place: at 1080p another map costs as much as the sum
+    return disparity
 
 
 def make_eyes(
