@@ -1,0 +1,1 @@
+"""Figures: bodies and rigs, their motion, and the maps drawn from them."""
