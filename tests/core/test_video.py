@@ -1,6 +1,7 @@
 """Laws of Video: windows, clocks, and nothing decoded before it is asked for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -94,3 +95,17 @@ def test_iterating_decodes_only_what_is_asked_for() -> None:
 def test_hdr_is_pq_or_hlg() -> None:
     assert [ColorTags(9, transfer, 9).hdr for transfer in (1, 13, 14, 16, 18)] == [False, False, False, True, True]
     assert ColorTags() == ColorTags(2, 2, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"width": 0}, "0x"),
+        ({"time_base": Fraction(0)}, "time base"),
+        ({"pts": np.array([0, 2, 2], np.int64)}, "frame 2"),
+    ],
+)
+def test_what_no_clip_can_be_is_refused(changes: dict, says: str) -> None:
+    video = Video.from_array(np.zeros((3, 4, 5, 3), np.uint8))
+    with pytest.raises(UsageError, match=says):
+        replace(video, **changes)

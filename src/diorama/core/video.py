@@ -94,6 +94,9 @@ class Video:
         color: colour tags, kept through to the output.
         start: index in `source` of the first frame of this window.
         has_alpha: whether frames carry alpha.
+
+    Raises:
+        UsageError: no size, a clock that stands still, or not one duration a frame.
     """
 
     source: FrameSource = field(repr=False)
@@ -106,6 +109,17 @@ class Video:
     color: ColorTags = ColorTags()
     start: int = 0
     has_alpha: bool = False
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise UsageError(f"frames of {self.width}x{self.height}", "Video", "give sizes of 1 or more")
+        if self.time_base <= 0:
+            raise UsageError(f"a time base of {self.time_base}", "Video", "give seconds per tick above 0")
+        if len(self.durations) != len(self.pts):
+            raise UsageError(f"{len(self.durations)} durations for {len(self.pts)} frames", "Video")
+        if (np.diff(self.pts) <= 0).any():
+            late = int(np.argmax(np.diff(self.pts) <= 0)) + 1
+            raise UsageError(f"frame {late} is not shown after the one before it", "Video", "give rising times")
 
     @classmethod
     def from_array(

@@ -114,7 +114,7 @@ def _paint(
 
 
 def _around(
-    picture: UInt8[np.ndarray, "h w 3"], center: Float32[np.ndarray, "2"], reach: float
+    picture: UInt8[np.ndarray, "h w 3"], center: Float32[np.ndarray, "2"], reach: float | int
 ) -> tuple[slice, slice] | None:
     """Rows and columns within `reach` of a point that lie in the picture, or None."""
     height, width = picture.shape[:2]
