@@ -50,8 +50,13 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_unknown_command_and_option() -> None:
-    assert run("sterio").returncode == 2
-    assert run("stereo", "a.mp4", "--divergense", "2").returncode == 2
+    for given, says in ((("sterio",), "perhaps stereo"), (("paint",), "choose one of stereo")):
+        done = run(*given)
+        assert done.returncode == 2
+        assert says in done.stderr
+    done = run("stereo", "a.mp4", "--divergense", "2")
+    assert done.returncode == 2
+    assert "perhaps --divergence" in done.stderr
 
 
 def test_doctor_names_what_it_finds() -> None:

@@ -7,11 +7,24 @@ from diorama.figures.skeleton2d import BODY, COLORS, LIMBS, Points2d, draw_skele
 
 def person() -> np.ndarray:
     points = {
-        **{"nose": (64, 20), "neck": (64, 35), "right_shoulder": (50, 36), "left_shoulder": (78, 36)},
-        **{"right_elbow": (45, 52), "right_wrist": (42, 66), "left_elbow": (83, 52), "left_wrist": (86, 66)},
-        **{"right_hip": (56, 68), "left_hip": (72, 68), "right_knee": (55, 92), "left_knee": (73, 92)},
-        **{"right_ankle": (54, 116), "left_ankle": (74, 116), "right_eye": (61, 17), "left_eye": (67, 17)},
-        **{"right_ear": (57, 19), "left_ear": (71, 19)},
+        "nose": (64, 20),
+        "neck": (64, 35),
+        "right_shoulder": (50, 36),
+        "left_shoulder": (78, 36),
+        "right_elbow": (45, 52),
+        "right_wrist": (42, 66),
+        "left_elbow": (83, 52),
+        "left_wrist": (86, 66),
+        "right_hip": (56, 68),
+        "left_hip": (72, 68),
+        "right_knee": (55, 92),
+        "left_knee": (73, 92),
+        "right_ankle": (54, 116),
+        "left_ankle": (74, 116),
+        "right_eye": (61, 17),
+        "left_eye": (67, 17),
+        "right_ear": (57, 19),
+        "left_ear": (71, 19),
     }
     return np.array([points[name] for name in BODY], np.float32)
 

@@ -1,5 +1,6 @@
 """Parse, dispatch to a command, and turn every failure into one line and an exit code."""
 
+import difflib
 import io
 import itertools
 import json
@@ -21,6 +22,7 @@ Command: TypeAlias = (
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
+COMMANDS = ("stereo", "reproduce", "doctor")
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
 
@@ -57,10 +59,14 @@ def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor:
 
 def _refusal(box: str, given: list[str]) -> UsageError:
     """What tyro says in a drawn box, as one line: its first paragraph, and the options it thinks were meant."""
+    if given[0] not in COMMANDS and not given[0].startswith("-"):
+        near = difflib.get_close_matches(given[0], COMMANDS, 1)
+        hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(COMMANDS)};"
+        return UsageError(f"no command called {given[0]!r}", "command line", f"{hint} see diorama --help")
     rows = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
     what = " ".join(itertools.takewhile(lambda row: row.strip("─"), rows))
     meant = [row.split()[0] for row in rows if row.startswith("--")] if "Perhaps you meant" in box else []
-    command = f"diorama {given[0]}" if given[0] in ("stereo", "reproduce", "doctor") else "diorama"
+    command = f"diorama {given[0]}" if given[0] in COMMANDS else "diorama"
     return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
 
 

@@ -201,13 +201,13 @@ def _beside(name: str, folder: Path) -> Path:
         raise UsageError(f"the input {name!r} is not a plain file name", "recipe", "give it: --input NAME=PATH")
     path = folder / name
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError("the input is a link out of the recipe's folder", path, "give it: --input NAME=PATH")
+        raise UsageError("the input is a link out of the recipe's folder", path, f"give it: --input {name}=PATH")
     return path
 
 
 def _check(item: Input, path: Path, allow_changed: bool) -> None:
     if not path.exists():
-        raise MediaError(f"the input {item.name!r} is missing", path, "give it: --input NAME=PATH")
+        raise MediaError(f"the input {item.name!r} is missing", path, f"give it: --input {item.name}=PATH")
     if not path.is_dir():
         regular_file(path)
     if not allow_changed and (content_bytes(path) != item.bytes or content_hash(path) != item.sha256):
