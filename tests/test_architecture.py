@@ -66,13 +66,20 @@ def test_importing_loads_no_heavy_library() -> None:
     assert _python(code) == "[]"
 
 
-def test_no_module_needs_torch_or_an_extra_at_import() -> None:
-    names = [m.name for m in pkgutil.walk_packages([str(SRC)], "diorama.") if not m.name.endswith("__main__")]
-    code = (
-        f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\n"
-        "print([m for m in ('torch', 'transformers', 'mediapipe', 'torchvision') if m in sys.modules])"
-    )
-    assert _python(code) == "[]"
+LEARNING = ("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster")
+"""What may load torch at import: it is of no use without."""
+
+
+def test_no_module_needs_an_extra_at_import_and_few_need_torch() -> None:
+    found = [m.name for m in pkgutil.walk_packages([str(SRC)], "diorama.") if not m.name.endswith("__main__")]
+    light = [name for name in found if not name.startswith(LEARNING)]
+    extras = ("transformers", "mediapipe", "torchvision", "anny")
+    for names, unwanted in ((found, extras), (light, ("torch", *extras))):
+        code = (
+            f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\n"
+            f"print([m for m in {unwanted!r} if m in sys.modules])"
+        )
+        assert _python(code) == "[]"
 
 
 def test_importing_twice_is_idempotent() -> None:
