@@ -113,10 +113,10 @@ def global_transforms(
 def skin_vertices(skin: Skin, transforms: Float[Tensor, "t j 4 4"]) -> Float[Tensor, "t v 3"]:
     """The surface posed by `transforms` of the joints (`global_transforms`), metres."""
     frames = len(transforms)
-    moves = (transforms @ skin.bones.inverse_rest)[:, :, :3].permute(1, 2, 0, 3)  # joints, axes, frames, columns
-    blended = (skin.weights @ moves.reshape(len(skin.weights[0]), -1)).view(-1, 3, frames, 4)
-    turned = (blended[..., :3] * skin.vertices[:, None, None]).sum(-1) + blended[..., 3]
-    return turned.permute(2, 0, 1)
+    moves = (transforms @ skin.bones.inverse_rest)[:, :, :3].permute(1, 0, 2, 3)  # joints, frames, axes, columns
+    blended = (skin.weights @ moves.reshape(len(skin.weights[0]), -1)).view(-1, frames, 3, 4)
+    places = torch.nn.functional.pad(skin.vertices, (0, 1), value=1.0)
+    return torch.einsum("vtac,vc->tva", blended, places)
 
 
 def animate(figure: Figure, motion: Motion) -> Float32[np.ndarray, "t v 3"]:
