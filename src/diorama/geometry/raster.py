@@ -91,8 +91,9 @@ def rasterize_torch(
     best = torch.zeros(camera.height * camera.width, dtype=torch.int64, device=device)
     batches = [(faces, np.arange(len(faces)), seen)] + ([crossing] if crossing is not None else [])
     for corners, numbers, points in batches:
-        tensors = (to_tensor(array, device) for array in (corners, numbers, points.snapped, points.inverse))
-        nearest_faces(*tensors, best, camera.width)
+        triangles, owners = to_tensor(corners, device), to_tensor(numbers, device)
+        places, inverse = to_tensor(points.snapped, device), to_tensor(points.inverse, device)
+        nearest_faces(triangles, owners, places, inverse, best, camera.width)
     face_ids = keys_to_faces(best).to(torch.int32).cpu().numpy().reshape(camera.height, camera.width)
     return _read(faces, seen, camera, face_ids)
 

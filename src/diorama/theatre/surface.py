@@ -1,0 +1,127 @@
+"""What the theatre draws: meshes put together into one surface with many textures, moving or still."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Int32, UInt8
+
+from diorama.core.mesh import Mesh
+from diorama.errors import UsageError
+
+Role = Literal["scene", "actor", "occluder", "object"]
+
+PLAIN = -1
+"""In place of a texture: vertex colours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles with textures, ready for the renderer.
+
+    Attributes:
+        positions: of one frame for what stands still, or of every frame; metres in the world.
+        faces: indices of positions.
+        uvs, uv_faces: texture coordinates (repeated beyond [0, 1]) and their indices.
+        face_textures: the texture of each face, or `PLAIN`.
+        sizes: of each texture the index of its first texel, its height and width.
+        texels: the texels of all textures.
+        colors: RGB per vertex.
+        face_parts: the part of each face.
+    """
+
+    positions: Float32[np.ndarray, "t v 3"]
+    faces: Int32[np.ndarray, "f 3"]
+    uvs: Float32[np.ndarray, "u 2"]
+    uv_faces: Int32[np.ndarray, "f 3"]
+    face_textures: Int32[np.ndarray, " f"]
+    sizes: Int32[np.ndarray, "k 3"]
+    texels: UInt8[np.ndarray, "n 3"]
+    colors: UInt8[np.ndarray, "v 3"]
+    face_parts: Int32[np.ndarray, " f"]
+
+    def at(self, frame: int) -> Float32[np.ndarray, "v 3"]:
+        """Its positions in one frame."""
+        return self.positions[frame if len(self.positions) > 1 else 0]
+
+    @property
+    def still(self) -> bool:
+        """Whether it never moves."""
+        return len(self.positions) == 1
+
+
+def put_together(
+    meshes: Sequence[Mesh],
+    positions: Sequence[Float32[np.ndarray, "t v 3"]] | None = None,
+    face_parts: Sequence[Int32[np.ndarray, " f"]] | None = None,
+) -> Surface:
+    """Several meshes as one surface.
+
+    Args:
+        meshes: at least one, with texture, colours, or neither (light grey).
+        positions: of each mesh over time; where they differ in length the still ones are repeated. The meshes' own
+            vertices by default.
+        face_parts: of each mesh; the mesh's number by default.
+
+    Raises:
+        UsageError: no mesh, or moving ones of different lengths.
+    """
+    if not meshes:
+        raise UsageError("nothing to put together", "put_together", "give at least one mesh")
+    moving = [mesh.vertices[None] for mesh in meshes] if positions is None else list(positions)
+    frames = max(map(len, moving))
+    if any(len(places) not in (1, frames) for places in moving):
+        raise UsageError(f"positions of {sorted(set(map(len, moving)))} frames", "put_together", "give one clip")
+    whole = [np.broadcast_to(places, (frames, *places.shape[1:])) for places in moving]
+    vertices, corners = _offsets(len(m.vertices) for m in meshes), _offsets(_uv_count(m) for m in meshes)
+    textures = [mesh.texture for mesh in meshes if mesh.texture is not None]
+    parts = face_parts or [np.full(len(mesh.faces), i, np.int32) for i, mesh in enumerate(meshes)]
+    return Surface(
+        np.ascontiguousarray(np.concatenate(whole, axis=1)),
+        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, vertices, strict=True)]).astype(np.int32),
+        np.concatenate([_uvs(mesh) for mesh in meshes]),
+        np.concatenate([_uv_faces(mesh) + start for mesh, start in zip(meshes, corners, strict=True)]).astype(np.int32),
+        _numbered(meshes),
+        _sizes(textures),
+        np.concatenate([t.reshape(-1, 3) for t in textures]) if textures else np.zeros((1, 3), np.uint8),
+        np.concatenate([_colors(mesh) for mesh in meshes]),
+        np.concatenate(list(parts)).astype(np.int32),
+    )
+
+
+def _offsets(counts: Iterable[int]) -> list[int]:
+    ends = np.cumsum([0, *counts])
+    return ends[:-1].tolist()
+
+
+def _uv_count(mesh: Mesh) -> int:
+    return 1 if mesh.uvs is None else len(mesh.uvs)
+
+
+def _uvs(mesh: Mesh) -> Float32[np.ndarray, "u 2"]:
+    return np.zeros((1, 2), np.float32) if mesh.uvs is None else mesh.uvs
+
+
+def _uv_faces(mesh: Mesh) -> Int32[np.ndarray, "f 3"]:
+    return np.zeros_like(mesh.faces) if mesh.uv_faces is None else mesh.uv_faces
+
+
+def _colors(mesh: Mesh) -> UInt8[np.ndarray, "v 3"]:
+    return np.full((len(mesh.vertices), 3), 200, np.uint8) if mesh.colors is None else mesh.colors
+
+
+def _numbered(meshes: Sequence[Mesh]) -> Int32[np.ndarray, " f"]:
+    """Which texture each face has."""
+    found, count = [], 0
+    for mesh in meshes:
+        textured = mesh.texture is not None and mesh.uvs is not None
+        found.append(np.full(len(mesh.faces), count if textured else PLAIN, np.int32))
+        count += mesh.texture is not None
+    return np.concatenate(found)
+
+
+def _sizes(textures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Int32[np.ndarray, "k 3"]:
+    areas = [t.shape[0] * t.shape[1] for t in textures]
+    rows = [(start, t.shape[0], t.shape[1]) for start, t in zip(_offsets(areas), textures, strict=True)]
+    return np.array(rows or [(0, 1, 1)], np.int32)
