@@ -19,7 +19,7 @@ def normalize(quats: Quats) -> Quats:
     return np.where(unit[..., :1] < 0, -unit, unit).astype(quats.dtype)
 
 
-def multiply(a: Quats, b: Quats) -> Quats:
+def multiply(a: Float[np.ndarray, "*#n 4"], b: Float[np.ndarray, "*#n 4"]) -> Float[np.ndarray, "*#n 4"]:
     """The rotation that does `b` first, then `a`; leading axes broadcast."""
     aw, ax, ay, az = np.moveaxis(a, -1, 0)
     bw, bx, by, bz = np.moveaxis(b, -1, 0)
@@ -109,7 +109,7 @@ def from_euler(order: str, degrees: Vectors) -> Quats:
 def to_euler(order: str, quats: Quats) -> Vectors:
     """Degrees about three different axes of `order` that `from_euler` turns into the same rotations.
 
-    At the pole of the middle axis the last angle is 0.
+    Exact also near the poles of the middle axis, where the first and the last angle trade off against each other.
 
     Raises:
         UsageError: `order` does not name each axis once.
@@ -118,13 +118,13 @@ def to_euler(order: str, quats: Quats) -> Vectors:
         raise UsageError(f"rotation order {order!r}, expected X, Y and Z once each", "order")
     i, j, k = ("XYZ".index(axis) for axis in order)
     sign = 1 if (j - i) % 3 == 1 else -1
-    m = to_matrix(quats)
-    middle = np.arcsin(np.clip(sign * m[..., i, k], -1, 1))
-    pole = np.abs(m[..., i, k]) > 1 - 1e-7
-    first = np.where(
-        pole, np.arctan2(sign * m[..., k, j], m[..., j, j]), np.arctan2(-sign * m[..., j, k], m[..., k, k])
-    )
-    last = np.where(pole, 0, np.arctan2(-sign * m[..., i, j], m[..., i, i]))
+    m = to_matrix(quats.astype(np.float64))
+    first = np.arctan2(-sign * m[..., j, k], m[..., k, k])
+    undo = np.zeros((*first.shape, 3))
+    undo[..., i] = -first
+    rest = to_matrix(from_axis_angle(undo)) @ m  # the turns about j and k alone
+    middle = np.arctan2(sign * rest[..., i, k], rest[..., k, k])
+    last = np.arctan2(sign * rest[..., j, i], rest[..., j, j])
     return np.degrees(np.stack([first, middle, last], axis=-1)).astype(quats.dtype)
 
 
