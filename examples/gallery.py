@@ -7,6 +7,7 @@ import numpy as np
 from skimage import data
 
 from diorama import StereoConfig, StereoRun, forward_warp, stereo
+from diorama.figures.cast import load_cast
 from diorama.media.images import save_image
 from diorama.media.read import open_video
 from diorama.perception.fill import fill
@@ -15,6 +16,9 @@ from diorama.pipelines.page import animation, photo
 from diorama.pipelines.presets import Clip, Look
 from diorama.pipelines.report import colored
 from diorama.pipelines.samples import SampleFolder
+from diorama.theatre.actor import canonical_picture
+from diorama.theatre.dressing import Dressed, dress
+from diorama.theatre.wardrobe import random_outfit
 from samples import sample
 
 
@@ -50,10 +54,22 @@ def warp_row(folder: Path) -> Row:
     return Row("Warp and fill: motorcycle", "Middlebury 2014, true disparity.", photo(left, "Left picture"), after)
 
 
+def people_row() -> Row:
+    """Somebody of the cast, and the same person in other clothes."""
+    cast = load_cast()
+    figure = cast.figure(cast.names[0])
+    bare = canonical_picture(Dressed(figure, ()))[0]
+    outfits = [random_outfit(np.random.default_rng(seed)) for seed in range(4)]
+    after = tuple(
+        photo(canonical_picture(dress(cast, figure, outfit))[0], f"Seed {i}") for i, outfit in enumerate(outfits)
+    )
+    return Row(f"The cast: {cast.names[0]}", "One body, four outfits by chance.", photo(bare, "The body"), after)
+
+
 def main(folder: Path) -> None:
     """Run everything and write the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder)]
+    rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder), people_row()]
     write_gallery(folder / "index.html", rows)
     print(f"open {folder / 'index.html'}")
 

@@ -175,3 +175,30 @@ def surface_normals(positions, faces, normals):
                 normals[v, i] /= length
         else:
             normals[v, 1] = 1
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def take_owned(flow, owner, number, other):
+    """Copy the pixels "h w 2" that a layer owns."""
+    for y in range(owner.shape[0]):
+        for x in range(owner.shape[1]):
+            if owner[y, x] == number:
+                flow[y, x, 0], flow[y, x, 1] = other[y, x, 0], other[y, x, 1]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def turn_sky(flow, owner, number, matrix):
+    """Flow of what is infinitely far, where `owner` is `number`, by a 3x3 matrix of pixels; nan behind the camera."""
+    for y in range(owner.shape[0]):
+        for x in range(owner.shape[1]):
+            if owner[y, x] != number:
+                continue
+            u, v = x + 0.5, y + 0.5
+            z = matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2]
+            if z > 0:
+                flow[y, x, 0] = (matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2]) / z - u
+                flow[y, x, 1] = (matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2]) / z - v
+            else:
+                flow[y, x, 0], flow[y, x, 1] = np.nan, np.nan

@@ -22,8 +22,8 @@ class Light:
 
     direction: tuple[float, float, float] = (0.4, 0.8, 0.5)
     color: tuple[float, float, float] = (0.75, 0.72, 0.66)
-    sky_color: tuple[float, float, float] = (0.42, 0.45, 0.5)
-    ground_color: tuple[float, float, float] = (0.26, 0.25, 0.23)
+    sky_color: tuple[float, float, float] = (0.48, 0.5, 0.54)
+    ground_color: tuple[float, float, float] = (0.34, 0.33, 0.31)
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.direction).all() or np.linalg.norm(self.direction) < 1e-6:
@@ -40,7 +40,7 @@ def random_light(rng: np.random.Generator, *, indoors: bool = False) -> Light:
     height, around = rng.uniform(0.45, 1.2), rng.uniform(0, 2 * np.pi)
     direction = (float(np.cos(around) * np.cos(height)), float(np.sin(height)), float(np.sin(around) * np.cos(height)))
     warmth, strength = rng.uniform(0, 1), rng.uniform(0.45, 0.6) if indoors else rng.uniform(0.6, 0.85)
-    fill = rng.uniform(0.34, 0.48)
+    fill = rng.uniform(0.42, 0.54)
     sun = np.array([1.0, 0.98 - 0.1 * warmth, 0.95 - 0.22 * warmth]) * strength
     sky = np.array([0.92, 0.97, 1.05]) * fill
     ground = np.array([1.02, 0.98, 0.92]) * fill * rng.uniform(0.45, 0.7)

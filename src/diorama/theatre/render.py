@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, Int16, Int32, UInt8
 from diorama.core.camera import Cameras
 from diorama.figures.codes import color_map
 from diorama.geometry.raster import Fragments, rasterize
-from diorama.theatre._shade_kernels import keep_nearest, move_pixels, shade, surface_normals
+from diorama.theatre._shade_kernels import keep_nearest, move_pixels, shade, surface_normals, take_owned, turn_sky
 from diorama.theatre.light import Light, shadow_camera
 from diorama.theatre.surface import Role, Surface
 
@@ -228,20 +228,9 @@ def _bare(
 def _nearest_flow(
     views: Sequence[LayerView], owner: Int16[np.ndarray, "h w"], cameras: Cameras, frame: int, later: int
 ) -> Float32[np.ndarray, "h w 2"]:
-    flow = _sky_flow(cameras, frame, later)
+    flow = np.empty((*owner.shape, 2), np.float32)
+    turn = cameras.viewmats[later, :3, :3] @ cameras.viewmats[frame, :3, :3].T  # only turning moves the sky
+    turn_sky(flow, owner, SKY, cameras.Ks[later] @ turn @ np.linalg.inv(cameras.Ks[frame]))
     for number, view in enumerate(views):
-        shown = owner == number
-        flow[shown] = view.flow[shown]
+        take_owned(flow, owner, number, view.flow)
     return flow
-
-
-def _sky_flow(cameras: Cameras, frame: int, later: int) -> Float32[np.ndarray, "h w 2"]:
-    """Flow of what is infinitely far: only the camera's turning moves it."""
-    ys, xs = np.mgrid[: cameras.height, : cameras.width] + 0.5
-    turn = cameras.viewmats[later, :3, :3] @ cameras.viewmats[frame, :3, :3].T
-    matrix = cameras.Ks[later] @ turn @ np.linalg.inv(cameras.Ks[frame])
-    moved = np.stack([xs, ys, np.ones_like(xs)], axis=-1) @ matrix.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        places = moved[..., :2] / moved[..., 2:]
-    places[moved[..., 2] <= 0] = np.nan
-    return (places - np.stack([xs, ys], axis=-1)).astype(np.float32)

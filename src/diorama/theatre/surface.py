@@ -53,8 +53,8 @@ class Surface:
 
 def put_together(
     meshes: Sequence[Mesh],
-    positions: Sequence[Float32[np.ndarray, "t v 3"]] | None = None,
-    face_parts: Sequence[Int32[np.ndarray, " f"]] | None = None,
+    positions: Sequence[Float32[np.ndarray, "_ _ 3"]] | None = None,
+    face_parts: Sequence[Int32[np.ndarray, " _"]] | None = None,
 ) -> Surface:
     """Several meshes as one surface.
 
@@ -121,7 +121,7 @@ def _numbered(meshes: Sequence[Mesh]) -> Int32[np.ndarray, " f"]:
     return np.concatenate(found)
 
 
-def _sizes(textures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> Int32[np.ndarray, "k 3"]:
+def _sizes(textures: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Int32[np.ndarray, "k 3"]:
     areas = [t.shape[0] * t.shape[1] for t in textures]
     rows = [(start, t.shape[0], t.shape[1]) for start, t in zip(_offsets(areas), textures, strict=True)]
     return np.array(rows or [(0, 1, 1)], np.int32)
