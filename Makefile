@@ -22,8 +22,8 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.test
-	$(BIN)/ruff check src tests examples benchmarks
-	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks tools
+	$(BIN)/ruff format --check src tests examples benchmarks tools
 
 types: $(VENV)/.test
 	$(BIN)/mypy
