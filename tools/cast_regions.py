@@ -1,8 +1,9 @@
 """Kinematic parts and clothing regions of the cast."""
 
 import numpy as np
-from cast_source import Source
 from jaxtyping import Float, Int, UInt8
+
+from cast_source import Source
 
 MIDDLE_PARTS = {"head": "head eye", "neck": "neck", "chest": "spine01 spine02", "abdomen": "spine03 spine04"}
 SIDE_PARTS = {
