@@ -142,8 +142,8 @@ def test_lights_come_from_above_and_their_camera_holds_the_points(seed: int) -> 
 
 def test_surfaces_keep_textures_apart() -> None:
     both = put_together([ground(), ball(1, (0, 0, 0)), ground()])
-    assert sorted(set(both.face_textures.tolist())) == [PLAIN, 0, 1]
-    assert both.sizes.tolist() == [[0, 16, 16], [256, 16, 16]]
+    assert sorted(set(both.face_textures.tolist())) == [PLAIN, 0, 3]
+    assert both.sizes[[0, 3]].tolist() == [[0, 16, 16, 2], [336, 16, 16, 2]]
     assert both.still
     with pytest.raises(UsageError, match="nothing"):
         put_together([])

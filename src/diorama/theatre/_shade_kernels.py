@@ -11,24 +11,23 @@ BIAS = 0.03
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def shade(
-    image, face_ids, weights, faces, positions, normals, uvs, uv_faces, face_textures, sizes, texels, colors, light, eye
-):
+def shade(image, bare, face_ids, weights, positions, normals, skin, light, eye, focal):
     """Write the lit colour of each covered pixel, uint8.
 
     Args:
         image: "h w 3", left as it is where nothing is covered.
+        bare: the same without shadows; not written where it has no pixels.
         face_ids, weights: fragments of the layer.
-        faces, positions, normals: its surface in the world.
-        uvs, uv_faces: texture coordinates, repeated beyond [0, 1].
-        face_textures: the texture of each face, -1 for vertex colours.
-        sizes, texels: of each texture its first texel, height and width; all texels of all textures, "n 3".
-        colors: RGB per vertex.
+        positions, normals: of its vertices in the world.
+        skin: what `Surface.skin` gives.
         light: direction to the sun, sun colour, colours from the sky and from the ground, the light's 3x4 camera and
             its depth map, and the strength of the shadow.
         eye: where the camera is.
+        focal: its focal length, pixels.
     """
     sun, sun_color, sky, ground, project, map_depth, strength = light
+    faces, uvs, uv_faces, face_textures, sizes, texels, colors, densities = skin
+    twice = bare.shape[0] > 0
     height, width = face_ids.shape
     normal, point, albedo = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
     for y in range(height):
@@ -38,33 +37,44 @@ def shade(
                 continue
             a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
             wa, wb, wc = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
-            facing = np.float32(0)
+            facing, away = np.float32(0), np.float32(0)
             for i in range(3):
                 normal[i] = wa * normals[a, i] + wb * normals[b, i] + wc * normals[c, i]
                 point[i] = wa * positions[a, i] + wb * positions[b, i] + wc * positions[c, i]
                 facing += normal[i] * (eye[i] - point[i])
+                away += (eye[i] - point[i]) ** 2
             length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
             turn = np.float32(1) / max(length, np.float32(1e-6))
-            if facing < 0:  # the back of a thin surface is lit as its front
-                turn = -turn
             kind = face_textures[face]
             if kind >= 0:
                 ua, ub, uc = uv_faces[face, 0], uv_faces[face, 1], uv_faces[face, 2]
                 u = wa * uvs[ua, 0] + wb * uvs[ub, 0] + wc * uvs[uc, 0]
                 v = wa * uvs[ua, 1] + wb * uvs[ub, 1] + wc * uvs[uc, 1]
+                # Texels under a pixel, between those along and those across a slanted surface.
+                slant = max(abs(facing) * turn / max(np.sqrt(away), np.float32(1e-6)), np.float32(0.05))
+                texels_across = densities[face] * np.sqrt(away / slant) / focal
+                while texels_across > np.float32(1.4) and sizes[kind, 3] > 0:
+                    kind += 1
+                    texels_across *= np.float32(0.5)
                 sample(texels, sizes[kind, 0], sizes[kind, 1], sizes[kind, 2], u, v, albedo)
             else:
                 for i in range(3):
                     albedo[i] = wa * colors[a, i] + wb * colors[b, i] + wc * colors[c, i]
+            if facing < 0:  # the back of a thin surface is lit as its front
+                turn = -turn
             direct = (normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2]) * turn
             up = np.float32(0.5) + np.float32(0.5) * normal[1] * turn
             # Half-Lambert keeps shape in the shade: faces turned away still differ.
             soft = max(np.float32(0), (direct + np.float32(0.25)) / np.float32(1.25))
+            if twice:
+                for i in range(3):
+                    lit = albedo[i] * (sun_color[i] * soft + sky[i] * up + ground[i] * (np.float32(1) - up))
+                    bare[y, x, i] = np.uint8(min(lit + np.float32(0.5), np.float32(255)))
             if soft > 0 and strength > 0:
                 soft *= np.float32(1) - strength * shadow(map_depth, project, point)
             for i in range(3):
                 lit = albedo[i] * (sun_color[i] * soft + sky[i] * up + ground[i] * (np.float32(1) - up))
-                image[y, x, i] = np.uint8(min(max(lit + np.float32(0.5), np.float32(0)), np.float32(255)))
+                image[y, x, i] = np.uint8(min(lit + np.float32(0.5), np.float32(255)))
 
 
 @njit(nogil=True, cache=True, inline="always")

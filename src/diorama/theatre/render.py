@@ -115,18 +115,15 @@ def render(
     later = min(frame + 1, len(cameras) - 1) if after is None else after
     casting = [layer.surface for layer in layers if layer.role != "scene"]
     lamp = lamp_of(light, casting, frame)
-    views = tuple(_alone(layer, cameras, frame, later, lamp) for layer in layers)
-    image, depth, owner = sky.copy(), np.full(sky.shape[:2], np.inf, np.float32), np.full(sky.shape[:2], SKY, np.int16)
-    for number, view in enumerate(views):
-        keep_nearest(image, depth, owner, view.image, view.depth, number)
-    return FrameView(
-        image,
-        _bare(layers, cameras, frame, light, sky),
-        depth,
-        owner,
-        _nearest_flow(views, owner, cameras, frame, later),
-        views,
-    )
+    front, behind, views = _nothing(sky), _nothing(sky), []
+    for number, layer in enumerate(layers):
+        view, bare = _alone(layer, cameras, frame, later, lamp)
+        keep_nearest(*front, view.image, view.depth, number)
+        if layer.role == "scene":
+            keep_nearest(*behind, bare, view.depth, number)
+        views.append(view)
+    image, depth, owner = front
+    return FrameView(image, behind[0], depth, owner, _nearest_flow(views, owner, cameras, frame, later), tuple(views))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,32 +165,43 @@ def projection(cameras: Cameras, view: int) -> Float64[np.ndarray, "3 4"]:
 
 
 def draw(
-    surface: Surface, vertices: Float32[np.ndarray, "v 3"], found: Fragments, lamp: Lamp, camera: Cameras
+    surface: Surface,
+    vertices: Float32[np.ndarray, "v 3"],
+    found: Fragments,
+    lamp: Lamp,
+    camera: Cameras,
+    bare: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The lit colours of fragments of a surface."""
+    """The lit colours of fragments of a surface; those without shadows go into `bare`."""
     image = np.zeros((*found.depth.shape, 3), np.uint8)
     normals = np.empty_like(vertices)
     surface_normals(vertices, surface.faces, normals)
     shade(
         image,
+        np.zeros((0, 0, 3), np.uint8) if bare is None else bare,
         found.face_ids,
         found.barycentrics,
-        surface.faces,
         vertices,
         normals,
-        surface.uvs,
-        surface.uv_faces,
-        surface.face_textures,
-        surface.sizes,
-        surface.texels,
-        surface.colors,
+        surface.skin,
         lamp.numbers,
         camera.centers[0].astype(np.float32),
+        np.float32(camera.Ks[0, 0, 0]),
     )
     return image
 
 
-def _alone(layer: Layer, cameras: Cameras, frame: int, later: int, lamp: Lamp) -> LayerView:
+def _nothing(
+    sky: UInt8[np.ndarray, "h w 3"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"], Int16[np.ndarray, "h w"]]:
+    """Colour, depth and owner before anything is drawn."""
+    return sky.copy(), np.full(sky.shape[:2], np.inf, np.float32), np.full(sky.shape[:2], SKY, np.int16)
+
+
+def _alone(
+    layer: Layer, cameras: Cameras, frame: int, later: int, lamp: Lamp
+) -> tuple[LayerView, UInt8[np.ndarray, "h w 3"]]:
+    """A layer by itself, and without shadows where it is of the scene."""
     camera, surface = cameras[frame : frame + 1], layer.surface
     vertices = surface.at(frame)
     found = rasterize(vertices, surface.faces, camera)
@@ -201,28 +209,16 @@ def _alone(layer: Layer, cameras: Cameras, frame: int, later: int, lamp: Lamp) -
     parts = np.where(alpha, surface.face_parts[found.face_ids], -1).astype(np.int32)
     flow = np.full((*alpha.shape, 2), np.nan, np.float32)
     move_pixels(flow, found.face_ids, found.barycentrics, surface.faces, surface.at(later), projection(cameras, later))
-    image = draw(surface, vertices, found, lamp, camera)
-    return LayerView(image, alpha, found.depth, parts, _codes(layer, camera, frame), flow)
+    bare = np.zeros((*alpha.shape, 3), np.uint8) if layer.role == "scene" else None
+    image = draw(surface, vertices, found, lamp, camera, bare)
+    view = LayerView(image, alpha, found.depth, parts, _codes(layer, camera, frame), flow)
+    return view, image if bare is None else bare
 
 
 def _codes(layer: Layer, camera: Cameras, frame: int) -> UInt8[np.ndarray, "h w 3"] | None:
     if layer.body is None or layer.codes is None:
         return None
     return color_map(rasterize(layer.body.at(frame), layer.body.faces, camera), layer.body.faces, layer.codes)
-
-
-def _bare(
-    layers: Sequence[Layer], cameras: Cameras, frame: int, light: Light, sky: UInt8[np.ndarray, "h w 3"]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The scene layers without anybody's shadow."""
-    camera, lamp = cameras[frame : frame + 1], lamp_of(light, (), frame)
-    image, depth, owner = sky.copy(), np.full(sky.shape[:2], np.inf, np.float32), np.full(sky.shape[:2], SKY, np.int16)
-    for layer in layers:
-        if layer.role == "scene":
-            vertices = layer.surface.at(frame)
-            found = rasterize(vertices, layer.surface.faces, camera)
-            keep_nearest(image, depth, owner, draw(layer.surface, vertices, found, lamp, camera), found.depth, 0)
-    return image
 
 
 def _nearest_flow(
