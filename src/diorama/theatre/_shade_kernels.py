@@ -189,6 +189,27 @@ def surface_normals(positions, faces, normals):
 
 @njit(nogil=True, cache=True)
 @no_type_check
+def ball_around(points, middle):
+    """Write the middle of the box of points "v 3"; the greatest distance from it (numpy takes ten times as long)."""
+    low, high = np.empty(3), np.empty(3)
+    for i in range(3):
+        low[i], high[i] = points[0, i], points[0, i]
+    for v in range(points.shape[0]):
+        for i in range(3):
+            low[i], high[i] = min(low[i], points[v, i]), max(high[i], points[v, i])
+    for i in range(3):
+        middle[i] = (low[i] + high[i]) / 2
+    far = 0.0
+    for v in range(points.shape[0]):
+        square = 0.0
+        for i in range(3):
+            square += (points[v, i] - middle[i]) ** 2
+        far = max(far, square)
+    return np.sqrt(far)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
 def take_owned(flow, owner, number, other):
     """Copy the pixels "h w 2" that a layer owns."""
     for y in range(owner.shape[0]):

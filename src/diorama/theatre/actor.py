@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
 from diorama.errors import UsageError
 from diorama.figures.codes import position_colors
-from diorama.figures.pose import animate, joint_positions
+from diorama.figures.pose import Bones, Skin, global_transforms, joint_positions, skin_vertices
 from diorama.geometry.raster import rasterize
 from diorama.theatre.dressing import Dressed
 from diorama.theatre.light import Light
@@ -44,9 +45,14 @@ class Actor:
 
     def stand(self, points: Float[np.ndarray, "t n 3"]) -> Float32[np.ndarray, "t n 3"]:
         """Points of the figure's own space on the stage."""
+        frame = self._stage_frame()
+        return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
+
+    def _stage_frame(self) -> Float32[np.ndarray, "4 4"]:
+        """The figure's own space to the stage."""
         c, s = np.cos(self.heading), np.sin(self.heading)
-        turned = points @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        return (turned + np.array([self.place[0], 0, self.place[1]])).astype(np.float32)
+        frame = [[c, 0, s, self.place[0]], [0, 1, 0, 0], [-s, 0, c, self.place[1]], [0, 0, 0, 1]]
+        return np.array(frame, np.float32)
 
     def joints(self) -> Float32[np.ndarray, "t j 3"]:
         """Its joints on the stage, metres."""
@@ -55,7 +61,11 @@ class Actor:
     def layer(self) -> Layer:
         """What is drawn of it: clothes and body, with the naked body for its vertex codes."""
         figures = self.dressed.figures
-        moved = [self.stand(animate(figure, self.motion)) for figure in figures]
+        bones = Bones.of(self.motion.skeleton)
+        with torch.inference_mode():
+            turns = torch.from_numpy(self.motion.rotations), torch.from_numpy(self.motion.root)
+            frames = torch.from_numpy(self._stage_frame()) @ global_transforms(bones, *turns)
+            moved = [skin_vertices(Skin.of(figure), frames).numpy() for figure in figures]
         whole = put_together([f.mesh for f in figures], moved, [f.face_parts for f in figures])
         body = put_together([self.dressed.body.mesh], moved[:1])
         return Layer(self.name, "actor", whole, body, position_colors(self.dressed.body.mesh))

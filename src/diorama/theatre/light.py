@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32
 
 from diorama.core.camera import Cameras
 from diorama.errors import UsageError
+from diorama.theatre._shade_kernels import ball_around
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def shadow_camera(light: Light, points: Float32[np.ndarray, "v 3"], size: int) -
 
     From 50 times the points' extent its rays are parallel to a degree.
     """
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    reach = max(float(np.linalg.norm(points - middle, axis=1).max()), 1e-3)
+    middle = np.empty(3)
+    reach = max(float(ball_around(points, middle)), 1e-3)
     away = 50.0 * reach
     forward = -light.towards.astype(np.float64)
     side = np.cross(forward, [0.0, 1, 0] if abs(forward[1]) < 0.99 else [0.0, 0, 1])

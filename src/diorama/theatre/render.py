@@ -115,9 +115,10 @@ def render(
     later = min(frame + 1, len(cameras) - 1) if after is None else after
     casting = [layer.surface for layer in layers if layer.role != "scene"]
     lamp = lamp_of(light, casting, frame)
+    here, there = cameras[frame : frame + 1], projection(cameras, later)
     front, behind, views = _nothing(sky), _nothing(sky), []
     for number, layer in enumerate(layers):
-        view, bare = _alone(layer, cameras, frame, later, lamp)
+        view, bare = _alone(layer, here, there, (frame, later), lamp)
         keep_nearest(*front, view.image, view.depth, number)
         if layer.role == "scene":
             keep_nearest(*behind, bare, view.depth, number)
@@ -199,16 +200,16 @@ def _nothing(
 
 
 def _alone(
-    layer: Layer, cameras: Cameras, frame: int, later: int, lamp: Lamp
+    layer: Layer, camera: Cameras, there: Float64[np.ndarray, "3 4"], times: tuple[int, int], lamp: Lamp
 ) -> tuple[LayerView, UInt8[np.ndarray, "h w 3"]]:
     """A layer by itself, and without shadows where it is of the scene."""
-    camera, surface = cameras[frame : frame + 1], layer.surface
+    surface, (frame, later) = layer.surface, times
     vertices = surface.at(frame)
     found = rasterize(vertices, surface.faces, camera)
     alpha = found.face_ids >= 0
     parts = np.where(alpha, surface.face_parts[found.face_ids], -1).astype(np.int32)
     flow = np.full((*alpha.shape, 2), np.nan, np.float32)
-    move_pixels(flow, found.face_ids, found.barycentrics, surface.faces, surface.at(later), projection(cameras, later))
+    move_pixels(flow, found.face_ids, found.barycentrics, surface.faces, surface.at(later), there)
     bare = np.zeros((*alpha.shape, 3), np.uint8) if layer.role == "scene" else None
     image = draw(surface, vertices, found, lamp, camera, bare)
     view = LayerView(image, alpha, found.depth, parts, _codes(layer, camera, frame), flow)
