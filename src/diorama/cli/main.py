@@ -15,14 +15,16 @@ import tyro
 
 import diorama
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
+from diorama.cli.data import Data
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
 Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
 )
-COMMANDS = ("stereo", "reproduce", "doctor")
+COMMANDS = ("stereo", "reproduce", "data", "doctor")
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
 
@@ -39,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(_guarded(command))
 
 
-def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor:
+def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor | Data:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            command: StereoCommand | Reproduce | Doctor = tyro.cli(
+            command: StereoCommand | Reproduce | Doctor | Data = tyro.cli(
                 Command,
                 prog="diorama",
                 description=DESCRIPTION,
@@ -70,7 +72,7 @@ def _refusal(box: str, given: list[str]) -> UsageError:
     return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
 
 
-def _guarded(command: StereoCommand | Reproduce | Doctor) -> int:
+def _guarded(command: StereoCommand | Reproduce | Doctor | Data) -> int:
     common = command.common
     logging.basicConfig(level=logging.DEBUG if common.verbose else logging.WARNING)
     for noisy in ("numba", "PIL", "libav", "matplotlib"):

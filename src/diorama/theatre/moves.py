@@ -94,13 +94,13 @@ def stand(t: Curve, style: Style) -> Curves:
 def walk(t: Curve, style: Style) -> Curves:
     """A walk along +Z."""
     rate, stride = 0.95 * style.tempo, 1.35 * style.stride
-    return _gait(t, style, rate, stride, WALK_STANCE, lift=0.1, bob=0.022, elbow=0.0, swing=24, toe_off=38)
+    return _gait(t, style, rate, stride, WALK_STANCE, lift=0.1, bob=0.022, elbow=0.0, swing=24.0, toe_off=38.0)
 
 
 def run(t: Curve, style: Style) -> Curves:
     """A run along +Z, with both feet in the air between steps."""
-    rate, stride = 1.35 * style.tempo, 2.3 * style.stride
-    return _gait(t, style, rate, stride, RUN_STANCE, lift=0.42, bob=0.05, elbow=75, swing=38, toe_off=60)
+    rate, stride = 1.35 * style.tempo, 2.1 * style.stride
+    return _gait(t, style, rate, stride, RUN_STANCE, lift=0.36, bob=0.05, elbow=75.0, swing=38.0, toe_off=60.0)
 
 
 def _gait(
@@ -120,7 +120,7 @@ def _gait(
     curves = stand(t, style)
     left = periods(t, rate, style.phase)[1]
     beat = 2 * np.pi * (left - stance / 2)
-    sink = 0.06 if running else 0.045
+    sink = 0.1 if running else 0.045
     curves |= {
         "x": (0.01 if running else 0.028) * np.cos(beat),
         "z": stride * rate * t,
@@ -168,7 +168,7 @@ def _step(
 def greet(t: Curve, style: Style) -> Curves:
     """Wave with one hand."""
     curves, side = stand(t, style), style.side
-    up = pulse(t, 0.1, 0.8, 60, 61)
+    up = pulse(t, 0.1, 0.8, 60.0, 61.0)
     sway = wave(t, 1.7 * style.tempo, style.phase)
     high = 78 + 34 * style.numbers[0]
     curves |= {
@@ -196,7 +196,7 @@ def jump(t: Curve, style: Style) -> Curves:
     crouch = pulse(s, 0.05, 0.45, 0.46, off) + 0.75 * pulse(s, land - 0.02, land + 0.16, land + 0.18, land + 0.55)
     air = ((s > off) & (s < land)).astype(float)
     tuck = np.sin(np.pi * u) ** 2 * air
-    raised = keys(s, (0.0, 0.0), (0.45, -45.0), (off + 0.1, 150.0), (land, 110.0), (land + 0.45, 0.0))
+    raised = keys(s, (0.0, 0.0), (0.38, -35.0), (off + 0.16, 140.0), (land, 105.0), (land + 0.45, 0.0))
     curves |= {
         "y": -0.02 - 0.3 * crouch + fly,
         "z": -0.07 * crouch,

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Int32
 from diorama.core.mesh import Mesh
 from diorama.theatre.textures import Texture
 
-Vector = tuple[float, float, float]
+Vector = tuple[float | int, float | int, float | int]
 
 _FACES = (  # of a box: the axis a face looks along, with its sign, and the axes of its texture (u, v)
     *((0, 1, (2, -1), (1, -1)), (0, -1, (2, 1), (1, -1))),

@@ -57,7 +57,7 @@ def _enlarged(grid: Float32[np.ndarray, "n m"], size: int) -> Float32[np.ndarray
     """More rows by smooth interpolation that wraps around."""
     place = np.arange(size, dtype=np.float32) * len(grid) / size
     first = place.astype(int)
-    share = (place - first)[:, None]
+    share = (place - first.astype(np.float32))[:, None]
     share = share * share * (3 - 2 * share)
     return (1 - share) * grid[first] + share * grid[(first + 1) % len(grid)]
 

@@ -1,0 +1,169 @@
+"""A set of kinematic parts from any folder of rigged, animated GLB files (SP4D section 4.1, our rules).
+
+Each object becomes one shard; a file that cannot serve is named with its reason in ``skipped.jsonl``.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diorama.core.figure import Figure, Motion
+from diorama.core.progress import Progress, Silent
+from diorama.errors import DioramaError, UsageError
+from diorama.figures.clean import resampled
+from diorama.media.atomic import atomic_path
+from diorama.media.mesh import Asset, read_glb
+from diorama.theatre.dataset import object_arrays, object_note
+from diorama.theatre.rigs import KinematicRig, fingerprint, kinematic_parts, reject_reason
+from diorama.theatre.shards import Sample, ShardPlan, write_shards
+from diorama.theatre.turntable import film
+
+SUFFIXES = (".glb", ".gltf")
+MOST_FILES = 200_000
+
+
+@dataclass(frozen=True)
+class RigConfig:
+    """How objects are filmed.
+
+    Attributes:
+        size: pixels a side.
+        views: evenly around.
+        frames: over the whole animation.
+        most_parts: parts of an object at most.
+    """
+
+    size: int = 256
+    views: int = 24
+    frames: int = 24
+    most_parts: int = 32
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 4096 or not 1 <= self.views <= 360 or not 2 <= self.frames <= 2000:
+            given = f"{self.size} pixels, {self.views} views, {self.frames} frames"
+            raise UsageError(given, "--size, --views, --frames", "give 16 to 4096, 1 to 360 and 2 to 2000")
+
+
+@dataclass(frozen=True)
+class RigSet:
+    """What was made: a shard an object, and the files left out, each with a reason."""
+
+    shards: list[Path]
+    skipped: list[tuple[str, str]]
+
+
+def write_rigs(folder: Path, output: Path, config: RigConfig = RigConfig(), progress: Progress | None = None) -> RigSet:
+    """Film every usable model of a folder; goes on where an earlier run stopped.
+
+    Args:
+        folder: searched with the folders in it.
+        output: for the shards and the list of skipped files.
+        config: how.
+        progress: told of each file.
+
+    Raises:
+        UsageError: no folder, no model in it, or `output` holds another set.
+    """
+    progress = progress or Silent()
+    paths = list(_models(folder))
+    if not paths:
+        raise UsageError(f"no {' or '.join(SUFFIXES)} files", str(folder), "give a folder of rigged models")
+    shards: list[Path] = []
+    skipped: list[tuple[str, str]] = []
+    seen: dict[str, str] = {}
+    progress.begin("models", len(paths))
+    for path in paths:
+        name = str(path.relative_to(folder))
+        try:
+            shards.append(_object(path, name, output, config, seen))
+        except DioramaError as error:
+            skipped.append((name, error.what))
+            progress.note(f"skipped {name}: {error.what}")
+        progress.advance()
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_path(output / "skipped.jsonl") as partial:
+        partial.write_text("".join(json.dumps({"file": file, "reason": reason}) + "\n" for file, reason in skipped))
+    return RigSet(shards, skipped)
+
+
+def _models(folder: Path) -> Iterator[Path]:
+    """Model files below a folder, by name; links are not followed."""
+    if not folder.is_dir():
+        raise UsageError("no such folder", str(folder), "give a folder of rigged models")
+    count = 0
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.is_symlink():
+            count += 1
+            if count > MOST_FILES:
+                raise UsageError(f"more than {MOST_FILES} models", str(folder), "split the folder")
+            yield path
+
+
+def _object(path: Path, name: str, output: Path, config: RigConfig, seen: dict[str, str]) -> Path:
+    """The shard of one file."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    figure, motion = _animated(read_glb(path))
+    mark = fingerprint(figure)
+    if mark in seen:
+        raise UsageError(f"the same object as {seen[mark]}", name)
+    seen[mark] = name
+    rig = kinematic_parts(figure, motion, most=config.most_parts)
+    reason = reject_reason(rig, motion)
+    if reason:
+        raise UsageError(reason, name)
+    plan = ShardPlan(output, f"rig-{digest[:16]}", 1)
+    recipe = {"diorama": "rigs", "file": digest, **asdict(config)}
+
+    def make(number: int) -> Sample:
+        del number
+        elevation = float(np.random.default_rng(int(digest[:8], 16)).uniform(-5, 30))
+        film_of = film(rig.figure, motion, views=config.views, size=config.size, elevation=elevation)
+        note = object_note(film_of, rig.figure.parts) | _rig_note(rig, motion, name, digest)
+        return Sample(object_arrays(film_of) | _rig_arrays(rig, motion), note)
+
+    frames = np.linspace(0, len(motion) - 1, config.frames)
+    motion = _at(motion, frames)
+    return write_shards(plan, make, recipe=recipe)[0]
+
+
+def _animated(asset: Asset) -> tuple[Figure, Motion]:
+    """The rigged figure of a file with the longest of its motions."""
+    if not asset.figures:
+        raise UsageError("no skin: nothing says how its surface moves", asset.name)
+    if not asset.motions:
+        raise UsageError("no animation", asset.name)
+    return asset.figures[0], max(asset.motions.values(), key=len)
+
+
+def _at(motion: Motion, frames: np.ndarray) -> Motion:
+    """A motion at evenly spaced frames over its length."""
+    wanted = (len(frames) - 1) / max((len(motion) - 1) / motion.fps, 1e-6)
+    return resampled(motion, wanted)[: len(frames)]
+
+
+def _rig_arrays(rig: KinematicRig, motion: Motion) -> dict[str, np.ndarray]:
+    skeleton = rig.figure.skeleton
+    return {
+        "part_parents": rig.part_parents,
+        "joint_parts": rig.figure.joint_parts,
+        "joint_parents": skeleton.parents,
+        "joint_rest": skeleton.rest,
+        "rotations": motion.rotations,
+        "root": motion.root,
+    }
+
+
+def _rig_note(rig: KinematicRig, motion: Motion, name: str, digest: str) -> dict[str, object]:
+    return {
+        "recipe": "rigs",
+        "file": name,
+        "sha256": digest,
+        "fps": motion.fps,
+        "merged": rig.merged,
+        "joint_names": list(rig.figure.skeleton.names),
+        "tags": [],
+    }

@@ -1,0 +1,112 @@
+"""A sample of a set as a row of pictures, for people to look at before anything is trained on it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from diorama.errors import DamagedMediaError, UsageError
+from diorama.figures.part_colors import part_colors
+from diorama.theatre.look import contact_sheet, depth_picture, flow_picture, number_picture
+from diorama.theatre.shards import Sample, read_shard
+
+Picture = UInt8[np.ndarray, "h w 3"]
+COLUMNS = 10
+SIDE = 160
+"""Pixels of a picture on the sheet."""
+
+
+def sheet_of(folder: Path, most: int = 16) -> Picture:
+    """Samples of a folder of shards, spread evenly over them, a row each.
+
+    Raises:
+        UsageError: no folder, or one without shards.
+        DamagedMediaError: a shard that is cut short, or a sample that is not of a known recipe.
+    """
+    paths = sorted(folder.glob("*.tar")) if folder.is_dir() else []
+    if not paths:
+        raise UsageError("no shards (.tar) there", str(folder), "make some: diorama data theatre -n 8 -o DIR")
+    each = -(-most // len(paths))
+    chosen = paths[:: max(len(paths) // most, 1)][:most]
+    rows = [picture for path in chosen for picture in _rows(path, each)]
+    return contact_sheet(rows[: most * COLUMNS], COLUMNS)
+
+
+def _rows(path: Path, most: int) -> list[Picture]:
+    pictures: list[Picture] = []
+    for count, (key, sample) in enumerate(read_shard(path)):
+        if count == most:
+            break
+        try:
+            row = [_fit(picture) for picture in pictures_of(sample)]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise DamagedMediaError(f"sample {key} is none of ours: {error}", path, "make the set again") from error
+        pictures += row + [np.full((SIDE, SIDE, 3), 24, np.uint8)] * (COLUMNS - len(row))
+    return pictures
+
+
+def pictures_of(sample: Sample) -> list[Picture]:
+    """Up to `COLUMNS` pictures of a sample of any recipe."""
+    return _object_pictures(sample) if sample.note["recipe"] in ("parts", "rigs") else _clip_pictures(sample)
+
+
+def _clip_pictures(sample: Sample) -> list[Picture]:
+    a = sample.arrays
+    times = np.linspace(0, a["image"].shape[1] - 1, 4).astype(int)
+    middle = int(times[1])
+    found = [a["image"][0, t] for t in times[:3]]
+    if len(a["image"]) > 1:
+        found.append(a["image"][1, middle])
+    found += [
+        a["background"][0, middle],
+        number_picture(a["owner"][0, middle].astype(np.int32)),
+        number_picture(a["parts"][0, middle].astype(np.int32)),
+        a["codes"][0, middle, 0],
+        depth_picture(a["depth"][0, middle].astype(np.float32)),
+        flow_picture(a["flow"][0, middle].astype(np.float32)),
+        a["canonical_front"][0],
+    ]
+    return found[:COLUMNS]
+
+
+def _object_pictures(sample: Sample) -> list[Picture]:
+    """Every other picture its parts, in the colours of the view that is shown first."""
+    a = sample.arrays
+    views, frames = a["image"].shape[:2]
+    colors = colors_of(sample, 0)
+    found: list[Picture] = []
+    for i in range(COLUMNS // 2):
+        v, t = i * views // (COLUMNS // 2), i * frames // (COLUMNS // 2)
+        parts = a["parts"][v, t].astype(int)
+        shown: Picture = np.where(parts[..., None] >= 0, colors[parts], 255).astype(np.uint8)
+        found += [a["image"][v, t], shown]
+    return found
+
+
+def colors_of(sample: Sample, view: int) -> UInt8[np.ndarray, "k 3"]:
+    """The colours of an object's parts when `view` is the input view (SP4D section 3.1)."""
+    low, high = sample.arrays["box"].astype(np.float32)
+    centers: Float32[np.ndarray, "k 3"] = sample.arrays["part_centers"].astype(np.float32)
+    return part_colors(centers, low, high, float(sample.arrays["azimuths"][view]))
+
+
+def _fit(picture: Picture) -> Picture:
+    """The picture on a square of `SIDE` pixels, nearest samples."""
+    height, width = picture.shape[:2]
+    scale = SIDE / max(height, width)
+    rows = (np.arange(max(int(height * scale), 1)) / scale).astype(int).clip(0, height - 1)
+    columns = (np.arange(max(int(width * scale), 1)) / scale).astype(int).clip(0, width - 1)
+    small = picture[rows][:, columns]
+    page = np.full((SIDE, SIDE, 3), 24, np.uint8)
+    page[: len(rows), : len(columns)] = small
+    return page
+
+
+def listed(samples: Iterable[tuple[str, Sample]]) -> dict[str, int]:
+    """How often each tag occurs."""
+    counts: dict[str, int] = {}
+    for _, found in samples:
+        for tag in found.note.get("tags", []) or ["none"]:
+            counts[tag] = counts.get(tag, 0) + 1
+    return counts
