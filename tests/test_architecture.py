@@ -66,7 +66,10 @@ def test_importing_loads_no_heavy_library() -> None:
     assert _python(code) == "[]"
 
 
-LEARNING = ("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster")
+LEARNING = (
+    *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
+    "diorama.pipelines.rig_set",
+)
 """What may load torch at import: it is of no use without."""
 
 

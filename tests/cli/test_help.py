@@ -42,7 +42,7 @@ def test_version() -> None:
     assert run("--version").stdout.strip() == f"diorama {diorama.__version__}"
 
 
-@pytest.mark.parametrize("command", ["stereo", "reproduce", "doctor"])
+@pytest.mark.parametrize("command", ["stereo", "reproduce", "data", "doctor"])
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -12,7 +12,9 @@ from diorama.figures.pose import animate, joint_positions
 from diorama.theatre.anatomy import motion_of
 from diorama.theatre.choreography import Dance, perform, random_dance
 from diorama.theatre.easing import ease, keys, pulse
-from diorama.theatre.moves import FLOOR, MOVES, WALK_STANCE, Style, random_style
+from diorama.theatre.gaits import WALK_STANCE
+from diorama.theatre.moves import FLOOR, MOVES
+from diorama.theatre.style import Style, random_style
 
 
 def somebody(age: str = "adult") -> Figure:

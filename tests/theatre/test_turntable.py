@@ -8,7 +8,7 @@ from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_colors
 from diorama.theatre.choreography import Dance, perform
-from diorama.theatre.moves import random_style
+from diorama.theatre.style import random_style
 from diorama.theatre.turntable import Turntable, film
 
 

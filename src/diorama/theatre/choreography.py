@@ -10,7 +10,8 @@ from diorama.errors import UsageError
 from diorama.figures.pose import animate
 from diorama.theatre.anatomy import CURVES, SIDES, STANCE, Curves, motion_of
 from diorama.theatre.easing import Curve, ease
-from diorama.theatre.moves import FLOOR, MOVES, Style, random_style
+from diorama.theatre.moves import FLOOR, MOVES
+from diorama.theatre.style import Style, random_style
 
 BLEND = 0.5
 """Seconds in which one move becomes the next."""

@@ -1,168 +1,20 @@
-"""What people do, as anatomical curves (`anatomy`): each move is a function of time and of somebody's style.
-
-No recorded data: gaits follow the textbook (stance for 0.62 of a walking and 0.36 of a running period, the arms
-against the legs, the hips highest over the standing foot), feet stand still while they stand.
-"""
+"""What people do, as anatomical curves (`anatomy`): each move is a function of time and of somebody's style."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from diorama.theatre.anatomy import SIDES, STANCE, Curves, Side
+from diorama.theatre.anatomy import SIDES, STANCE, Curves
 from diorama.theatre.easing import Curve, drift, ease, keys, periods, pulse, wave
+from diorama.theatre.gaits import run, walk
+from diorama.theatre.style import Style, other, stand
+from diorama.theatre.tumbling import cartwheel, floor_roll
 
-FOOT = 0.19
-"""From ankle to ball of the foot, legs."""
-WALK_STANCE, RUN_STANCE = 0.62, 0.36
 JUMP_PERIOD, SQUAT_PERIOD = 1.7, 2.6
 SIT_TIME, SEAT = 1.3, 0.56
 """Seconds until seated, and the hips' height above the ankles then, legs."""
 KICK_TIME = 0.85
 """When the foot meets the ball."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """How somebody moves.
-
-    Attributes:
-        tempo: speed, 1 is usual.
-        energy: size of the movements, 1 is usual.
-        stride: length of steps, 1 is usual.
-        carriage: forward bend of the trunk, degrees.
-        open: how far the arms hang off the body, degrees.
-        elbows: how far they are bent at ease, degrees.
-        side: which hand waves, which foot kicks, where to turn.
-        phase: where in its period a gait begins, periods.
-        numbers: twelve more numbers in [0, 1) that moves use as they like.
-    """
-
-    tempo: float
-    energy: float
-    stride: float
-    carriage: float
-    open: float
-    elbows: float
-    side: Side
-    phase: float
-    numbers: tuple[float, ...]
-
-
-def random_style(rng: np.random.Generator) -> Style:
-    """A style; its numbers alone give more than 2**300 different ones."""
-    return Style(
-        tempo=float(rng.uniform(0.8, 1.25)),
-        energy=float(rng.uniform(0.7, 1.3)),
-        stride=float(rng.uniform(0.8, 1.15)),
-        carriage=float(rng.normal(2, 3)),
-        open=float(rng.uniform(6, 16)),
-        elbows=float(rng.uniform(8, 28)),
-        side="left" if rng.random() < 0.5 else "right",
-        phase=float(rng.random()),
-        numbers=tuple(rng.random(12).tolist()),
-    )
-
-
-def other(side: Side) -> Side:
-    """The other side."""
-    return "right" if side == "left" else "left"
-
-
-def stand(t: Curve, style: Style) -> Curves:
-    """At ease: breathing, weight from foot to foot, the head looking about."""
-    n = style.numbers
-    curves: Curves = {
-        "x": 0.025 * drift(t, n[0:3]),
-        "y": np.full(t.shape, -0.012),
-        "bend": style.carriage + 1.5 * wave(t, 0.3, n[3]),
-        "lean": 2.0 * drift(t, n[3:6]),
-        "twist": 5 * drift(t, n[6:9]),
-        "shake": 14 * drift(t, n[9:12]),
-        "nod": -0.5 * style.carriage + 4 * drift(t, n[1:4]),
-    }
-    for i, side in enumerate(SIDES):
-        curves |= {
-            f"{side}_arm_out": style.open + 2 * drift(t, n[i : i + 3]),
-            f"{side}_arm_forward": 4 * drift(t, n[i + 4 : i + 7]),
-            f"{side}_elbow": style.elbows + 4 * drift(t, n[i + 5 : i + 8]),
-            f"{side}_planted": np.ones(t.shape),
-        }
-    return curves
-
-
-def walk(t: Curve, style: Style) -> Curves:
-    """A walk along +Z."""
-    rate, stride = 0.95 * style.tempo, 1.35 * style.stride
-    return _gait(t, style, rate, stride, WALK_STANCE, lift=0.1, bob=0.022, elbow=0.0, swing=24.0, toe_off=38.0)
-
-
-def run(t: Curve, style: Style) -> Curves:
-    """A run along +Z, with both feet in the air between steps."""
-    rate, stride = 1.35 * style.tempo, 2.1 * style.stride
-    return _gait(t, style, rate, stride, RUN_STANCE, lift=0.36, bob=0.05, elbow=75.0, swing=38.0, toe_off=60.0)
-
-
-def _gait(
-    t: Curve,
-    style: Style,
-    rate: float,
-    stride: float,
-    stance: float,
-    *,
-    lift: float,
-    bob: float,
-    elbow: float,
-    swing: float,
-    toe_off: float,
-) -> Curves:
-    running = stance < 0.5
-    curves = stand(t, style)
-    left = periods(t, rate, style.phase)[1]
-    beat = 2 * np.pi * (left - stance / 2)
-    sink = 0.1 if running else 0.045
-    curves |= {
-        "x": (0.01 if running else 0.028) * np.cos(beat),
-        "z": stride * rate * t,
-        "y": -sink + (-bob if running else bob) * np.cos(2 * beat),
-        "heading": -6 * style.energy * np.cos(2 * np.pi * left),
-        "twist": curves["twist"] * 0.3 + 12 * style.energy * np.cos(2 * np.pi * left),
-        "bend": style.carriage + (9 if running else 2) + 1.5 * np.cos(2 * beat),
-        "shake": curves["shake"] * 0.6 - 5 * style.energy * np.cos(2 * np.pi * left),
-        "roll": -2.5 * np.cos(beat),
-        "lean": 2.5 * np.cos(beat),
-    }
-    for i, side in enumerate(SIDES):
-        number, share = periods(t, rate, style.phase + 0.5 * i)
-        opposite = -np.cos(2 * np.pi * share)  # the arm is back when the foot of its side comes down
-        curves |= {
-            f"{side}_arm_forward": swing * style.energy * opposite + (6 if running else 2),
-            f"{side}_elbow": style.elbows + elbow + (0.35 * swing) * (1 + opposite),
-            f"{side}_arm_twist": np.full(t.shape, 12.0 if running else 4.0),
-            f"{side}_grip": np.full(t.shape, 45.0 if running else 10.0),
-            f"{side}_foot_heading": -curves["heading"] + (4 if side == "left" else -4),
-            f"{side}_foot_x": np.full(t.shape, -0.05 if side == "left" else 0.05),
-        }
-        curves |= _step(side, number, share, stride, stance, lift, toe_off, style.phase + 0.5 * i)
-    return curves
-
-
-def _step(
-    side: Side, number: Curve, share: Curve, stride: float, stance: float, lift: float, toe_off: float, phase: float
-) -> Curves:
-    """A foot's place over gait periods: down on the heel, still, off on the toes, and through the air."""
-    swung = np.clip((share - stance) / (1 - stance), 0, 1)
-    z = stride * (number + stance / 2 - phase + ease(swung))
-    roll_off = toe_off * ease((share - 0.6 * stance) / (0.4 * stance)) * (1 - ease(swung / 0.8))
-    heel = np.where(share < stance, -16 * (1 - ease(share / (0.2 * stance))), -16 * ease((swung - 0.45) / 0.55))
-    up = np.radians(roll_off)
-    arc = np.sin(np.pi * ease(swung)) ** 2 * lift
-    return {
-        f"{side}_foot_z": z + FOOT * (1 - np.cos(up)),
-        f"{side}_foot_y": arc + FOOT * np.sin(up) + 0.06 * np.sin(np.radians(-heel)),
-        f"{side}_foot_pitch": roll_off + heel,
-        f"{side}_toes": 0.8 * np.where(share < stance, roll_off, roll_off * (1 - ease(swung / 0.4))),
-    }
 
 
 def greet(t: Curve, style: Style) -> Curves:
@@ -353,74 +205,6 @@ def kick(t: Curve, style: Style) -> Curves:
         f"{against}_foot_heading": out * 12 * swing,
     }
     return curves
-
-
-def cartwheel(t: Curve, style: Style) -> Curves:
-    """A wheel over the hands to one side, again and again."""
-    curves, out = stand(t, style), (1 if style.side == "left" else -1)
-    rate = 0.55 * style.tempo
-    whole = rate * np.maximum(t - 0.5, 0)
-    over = np.floor(whole) + ease((whole - np.floor(whole)) / 0.92)
-    ready = ease(t / 0.5)
-    curves |= {
-        "x": out * 2.7 * over,
-        "roll": -out * 360 * over,
-        "y": np.zeros(t.shape),
-        "lean": np.zeros(t.shape),
-        "twist": curves["twist"] * (1 - ready),
-        "bend": style.carriage * (1 - ready),
-        "nod": -12 * ready,
-        "shake": curves["shake"] * (1 - ready),
-    }
-    spread = np.sin(np.pi * (over - np.floor(over))) ** 2
-    for side in SIDES:
-        curves |= {
-            f"{side}_arm_out": style.open * (1 - ready) + (148 + 10 * spread) * ready,
-            f"{side}_elbow": style.elbows * (1 - ready),
-            f"{side}_arm_forward": 0 * t,
-            f"{side}_grip": -25 * ready,
-            f"{side}_leg_out": ready * (10 + 38 * spread * min(style.energy, 1.15)),
-            f"{side}_knee": 4 + 8 * ready * (1 - spread),
-            f"{side}_planted": 1 - ready,
-        }
-    return curves
-
-
-def floor_roll(t: Curve, style: Style) -> Curves:
-    """Forward rolls over the shoulders, tucked up."""
-    curves = stand(t, style)
-    rate = 0.5 * style.tempo
-    down = ease(t / 0.7)
-    over = _soft_start(t - 0.5, 0.35) * rate
-    curves |= {
-        "z": 1.15 * over,
-        "pitch": 360 * over + 18 * down,
-        "y": np.zeros(t.shape),
-        "bend": style.carriage + 62 * down,
-        "nod": 46 * down,
-        "twist": curves["twist"] * (1 - down),
-        "shake": curves["shake"] * (1 - down),
-        "lean": curves["lean"] * (1 - down),
-    }
-    for side in SIDES:
-        curves |= {
-            f"{side}_arm_forward": 58 * down,
-            f"{side}_arm_out": style.open * (1 - down) + 14 * down,
-            f"{side}_elbow": style.elbows + 46 * down,
-            f"{side}_grip": 30 * down,
-            f"{side}_leg_forward": (104 + 10 * style.numbers[0]) * down,
-            f"{side}_leg_out": 9 * down,
-            f"{side}_knee": (112 + 18 * style.numbers[1]) * down,
-            f"{side}_ankle": -12 * down,
-            f"{side}_planted": 1 - ease(t / 0.45),
-        }
-    return curves
-
-
-def _soft_start(t: Curve, over: float) -> Curve:
-    """0 before 0, then rising ever faster up to slope 1 after `over` seconds."""
-    s = np.clip(t / over, 0, 1)
-    return np.where(t < over, over * (s**3 - s**4 / 2), t - over / 2)
 
 
 Move = Callable[[Curve, Style], Curves]

@@ -91,7 +91,7 @@ def colors_of(sample: Sample, view: int) -> UInt8[np.ndarray, "k 3"]:
     return part_colors(centers, low, high, float(sample.arrays["azimuths"][view]))
 
 
-def _fit(picture: Picture) -> Picture:
+def _fit(picture: Picture) -> UInt8[np.ndarray, "side side 3"]:
     """The picture on a square of `SIDE` pixels, nearest samples."""
     height, width = picture.shape[:2]
     scale = SIDE / max(height, width)
