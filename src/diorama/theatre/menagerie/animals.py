@@ -12,8 +12,8 @@ def biped(rng: np.random.Generator) -> Bones:
     """Somebody on two legs: 14 to 18 bones, sometimes with a tail or horns."""
     plan = Plan()
     leg, trunk, arm = vary(rng, 0.46), vary(rng, 0.32), vary(rng, 0.36)
-    wide, fat, skull = vary(rng, 0.075), vary(rng, 1.0, 0.3), vary(rng, 0.085, 0.35)
-    top = leg + trunk
+    fat, skull = vary(rng, 1.0, 0.3), vary(rng, 0.085, 0.35)
+    wide, top = max(vary(rng, 0.085), 0.072 * fat), leg + trunk
     plan.add("hips", "", (0, leg, 0), (0, leg + 0.22 * trunk, 0), (0.08 * fat, 0.075 * fat), Hinge(Y, -12, 12))
     lean = Hinge(X, -12, 25, 0.25, 2), Hinge(Z, -12, 12, 0.1)
     plan.add("belly", "hips", (0, leg + 0.22 * trunk, 0), (0, leg + 0.6 * trunk, 0), (0.075 * fat, 0.08 * fat), *lean)
@@ -25,18 +25,20 @@ def biped(rng: np.random.Generator) -> Bones:
         (0.085 * fat, 0.08 * fat),
         Hinge(Y, -25, 25, 0.5),
     )
+    plan.add("neck", "chest", (0, top - 0.02, 0), (0, top + 0.06, 0), (0.04, 0.034), Hinge(X, -20, 20, 0.3))
+    top += 0.05
     plan.add(
         "head",
-        "chest",
-        (0, top + 0.02, 0),
-        (0, top + 0.04 + skull, 0.02),
+        "neck",
+        (0, top + 0.5 * skull, 0),
+        (0, top + 0.9 * skull, 0.25 * skull),
         (0.75 * skull, skull),
         Hinge(Y, -50, 50, 0.2),
         Hinge(X, -25, 25, 0.4),
     )
     for side, sign in SIDES:
         off = 0.0 if sign > 0 else 0.5
-        shoulder: Point = (sign * (0.07 * fat + 0.05), top - 0.03, 0)
+        shoulder: Point = (sign * (0.07 * fat + 0.05), top - 0.08, 0)
         elbow = along(shoulder, (sign * 0.72 * arm / 2, -0.5 * arm / 2, 0))
         wrist = along(elbow, (sign * 0.72 * arm / 2, -0.5 * arm / 2, 0.03))
         swing = Hinge(Y, -45, 45, off + 0.5), Hinge(Z, -50 if sign > 0 else -70, 70 if sign > 0 else 50, off + 0.1, 0)
@@ -52,14 +54,14 @@ def biped(rng: np.random.Generator) -> Bones:
             Hinge(Z, -35, 35, off),
         )
         hip: Point = (sign * wide, leg, 0)
-        knee, ankle = (sign * wide * 1.05, 0.5 * leg, 0.01), (sign * wide * 1.05, 0.05, 0.0)
+        knee, ankle = (sign * (wide + 0.03), 0.5 * leg, 0.01), (sign * (wide + 0.045), 0.05, 0.0)
         plan.add(f"{side}_thigh", "hips", hip, knee, (0.06 * fat, 0.042 * fat), Hinge(X, -55, 35, off))
         plan.add(f"{side}_shin", f"{side}_thigh", knee, ankle, (0.042 * fat, 0.03 * fat), Hinge(X, 0, 80, off + 0.3))
         plan.add(
             f"{side}_foot",
             f"{side}_shin",
             ankle,
-            (sign * wide * 1.1, 0.03, vary(rng, 0.12)),
+            (sign * (wide + 0.055), 0.03, vary(rng, 0.12)),
             (0.034, 0.03),
             Hinge(X, -25, 35, off + 0.6),
         )
@@ -67,7 +69,7 @@ def biped(rng: np.random.Generator) -> Bones:
         _tail(plan, rng, "hips", (0, leg + 0.04, -0.06 * fat), (0, -0.03, -0.14), 3, 0.035)
     if rng.random() < 0.3:
         for side, sign in SIDES:
-            start: Point = (sign * 0.5 * skull, top + 0.04 + 1.5 * skull, 0.02)
+            start: Point = (sign * 0.5 * skull, top + 1.6 * skull, 0.02)
             plan.add(
                 f"{side}_horn", "head", start, along(start, (sign * 0.05, 0.12, 0)), (0.022, 0.01), Hinge(X, -1, 1)
             )
@@ -127,14 +129,24 @@ def quadruped(rng: np.random.Generator) -> Bones:
         for side, sign in SIDES:
             walk = {"fore": 0.25, "hind": 0.0}[end] + (0.0 if sign > 0 else 0.5)
             off = (0.5 if (sign > 0) == (end == "fore") else 0.0) if trot else walk
-            _leg(plan, f"{end}_{side}", parent, (sign * 0.065 * fat, up - 0.02, z), leg, off, fat, hind=end == "hind")
+            _leg(
+                plan,
+                f"{end}_{side}",
+                parent,
+                (sign * (0.08 * fat + 0.01), up - 0.02, z),
+                leg,
+                off,
+                fat,
+                hind=end == "hind",
+            )
     return tuple(plan.bones)
 
 
 def _leg(plan: Plan, name: str, parent: str, hip: Point, long: float, off: float, fat: float, *, hind: bool) -> None:
     bow = 0.05 if hind else -0.04
-    knee = along(hip, (0, -0.42 * long, -bow))
-    ankle = along(hip, (0, -0.8 * long, bow))
+    side = 0.02 if hip[0] > 0 else -0.02
+    knee = along(hip, (side, -0.42 * long, -bow))
+    ankle = along(hip, (side, -0.8 * long, bow))
     paw = (ankle[0], 0.03, ankle[2] + 0.05)
     plan.add(f"{name}_upper", parent, hip, knee, (0.05 * fat, 0.034 * fat), Hinge(X, -45, 45, off))
     bend = (0, 70) if hind else (-70, 0)
@@ -157,11 +169,11 @@ def _tail(
 def hand(rng: np.random.Generator) -> Bones:
     """A hand with five fingers of three bones."""
     plan = Plan()
-    wide, long, fat = vary(rng, 0.24, 0.15), vary(rng, 0.3, 0.15), vary(rng, 1.0, 0.2)
+    wide, long, fat = vary(rng, 0.32, 0.1), vary(rng, 0.3, 0.15), vary(rng, 1.0, 0.2)
     plan.add("forearm", "", (0, 0, 0), (0, 0.3, 0), (0.085 * fat, 0.075 * fat))
     turn = Hinge(X, -35, 45, 0.3), Hinge(Z, -20, 20, 0.1)
     plan.add("palm", "forearm", (0, 0.3, 0), (0, 0.3 + long, 0), (wide * 0.56, 0.06 * fat), *turn, shape="ellipsoid")
-    spread = float(rng.uniform(0.0, 0.12))
+    spread = float(rng.uniform(0.06, 0.16))
     for i, (finger, size) in enumerate((("index", 0.92), ("middle", 1.0), ("ring", 0.94), ("little", 0.75))):
         x = wide * (0.42 - 0.28 * i)
         start: Point = (x, 0.28 + long * (0.96 - 0.05 * abs(i - 1.2)), 0.0)
@@ -169,7 +181,7 @@ def hand(rng: np.random.Generator) -> Bones:
         for k, share in enumerate((0.46, 0.31, 0.23)):
             reach = vary(rng, 0.28, 0.06) * size * share
             end = along(start, ((0.5 - 0.33 * i) * spread * reach * 3, reach, 0))
-            radius = (0.036 - 0.005 * k) * fat
+            radius = (0.031 - 0.003 * k) * min(fat, 1.1)
             name = f"{finger}{k + 1}"
             parent = "palm" if k == 0 else f"{finger}{k}"
             plan.add(name, parent, start, end, (radius, 0.9 * radius), Hinge(X, -8, 85, off + 0.05 * k))
@@ -220,8 +232,8 @@ def fish_or_snake(rng: np.random.Generator) -> Bones:
         "tail_fin",
         parent,
         (0, 0.2, end + 0.02),
-        (0, 0.2, end - vary(rng, 0.16)),
-        (0.018, vary(rng, 0.15)),
+        (0, 0.2, end - vary(rng, 0.2)),
+        (0.022, vary(rng, 0.2)),
         Hinge(Y, -45, 45, -1.0),
         shape="ellipsoid",
     )
@@ -232,8 +244,8 @@ def fish_or_snake(rng: np.random.Generator) -> Bones:
         "back_fin",
         middle,
         (0, top, z),
-        (0, top + vary(rng, 0.14), z - 0.08),
-        (0.016, 0.1),
+        (0, top + vary(rng, 0.2), z - 0.1),
+        (0.022, 0.13),
         Hinge(Z, -18, 18, 0.2),
         shape="ellipsoid",
     )
@@ -244,8 +256,8 @@ def fish_or_snake(rng: np.random.Generator) -> Bones:
             f"{side}_fin",
             "link1",
             start,
-            along(start, (sign * vary(rng, 0.16), -0.03, -0.06)),
-            (0.016, 0.06),
+            along(start, (sign * vary(rng, 0.24), -0.04, -0.1)),
+            (0.022, 0.08),
             *flap,
             shape="ellipsoid",
             across=Y,
@@ -327,13 +339,15 @@ def plant(rng: np.random.Generator) -> Bones:
     """A stem that branches twice, with leaves; it sways."""
     plan = Plan()
     count, high = int(rng.integers(3, 5)), 1.0
-    parent, start = "", (0.0, 0.0, 0.0)
+    wide = vary(rng, 0.12)
+    parent = plan.add("pot", "", (0, 0, 0), (0, 0.2, 0), (wide, 1.2 * wide))
+    start: Point = (0.0, 0.25, 0.0)
     nodes: list[tuple[str, Point]] = []
     for i in range(count):
         end = along(start, (float(rng.normal(0, 0.03)), high / count, float(rng.normal(0, 0.03))))
         thick = 0.036 * (1 - 0.5 * i / count)
         sway = Hinge(X, -14, 14, 0.1 * i), Hinge(Z, -14, 14, 0.3 + 0.1 * i)
-        parent = plan.add(f"stem{i + 1}", parent, start, end, (thick, 0.85 * thick), *(sway if i else ()))
+        parent = plan.add(f"stem{i + 1}", parent, start, end, (thick, 0.85 * thick), *sway)
         start = end
         nodes.append((parent, end))
     turn = float(rng.uniform(0, 2 * np.pi))
@@ -347,14 +361,14 @@ def plant(rng: np.random.Generator) -> Bones:
         axis = tuple((np.array(side) / np.linalg.norm(side)).tolist())
         plan.add(f"branch{i + 1}", stem, node, tip, (0.024, 0.018), Hinge(axis, -28, 28, 0.15 * i))
         way[1] += float(rng.uniform(-0.5, 0.2))
-        leaf = along(tip, tuple((way * vary(rng, 0.22)).tolist()))
+        leaf = along(tip, tuple((way * vary(rng, 0.3)).tolist()))
         droop = Hinge(axis, -45, 45, 0.15 * i + 0.15)
         plan.add(
             f"leaf{i + 1}",
             f"branch{i + 1}",
             tip,
             leaf,
-            (vary(rng, 0.085), 0.024),
+            (vary(rng, 0.1), 0.026),
             droop,
             shape="ellipsoid",
             across=axis,

@@ -8,6 +8,8 @@ from diorama.core.rotations import from_axis_angle, multiply, normalize
 from diorama.theatre.easing import keys
 from diorama.theatre.menagerie.bones import Bone, Hinge
 
+MOST_DEGREES = 35.0
+"""By which a hinge turns from frame to frame in a rhythm."""
 POSES = 3
 """Far poses in an extreme motion."""
 
@@ -26,7 +28,9 @@ def moved(
         extreme: rare far poses near the limits instead of a rhythm.
     """
     time = np.arange(frames) / fps
-    rate, phase, size = float(rng.uniform(0.35, 0.9)), float(rng.random()), float(rng.uniform(0.55, 0.95))
+    phase, size = float(rng.random()), float(rng.uniform(0.55, 0.95))
+    fastest = max((hinge.high - hinge.low) / 2 * hinge.harmonic for bone in bones for hinge in bone.hinges)
+    rate = min(float(rng.uniform(0.35, 0.9)), MOST_DEGREES * fps / (2 * np.pi * max(fastest, 1.0)))
     turns = np.zeros((frames, len(bones), 4))
     turns[..., 0] = 1
     for number, bone in enumerate(bones):
@@ -45,7 +49,9 @@ def moved(
 def _rhythm(hinge: Hinge, time: Float[np.ndarray, " t"], rate: float, phase: float, size: float) -> np.ndarray:
     """A swing about the middle of the limits, drawn towards rest."""
     middle, half = (hinge.low + hinge.high) / 2, (hinge.high - hinge.low) / 2
-    swing = np.sin(2 * np.pi * (max(hinge.harmonic, 1) * rate * time + phase + hinge.phase))
+    if not hinge.harmonic:
+        return np.zeros_like(time)
+    swing = np.sin(2 * np.pi * (hinge.harmonic * rate * time + phase + hinge.phase))
     return size * (middle + half * swing)
 
 

@@ -3,10 +3,12 @@
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32
 
 from diorama.theatre.menagerie.bones import Bone
 
+CORNERS = tuple((i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1))
+"""Of a cell; opposite ones are first and last, second and last but one, ..."""
 BLEND = 0.022
 """Metres over which two bones flow into each other."""
 PIECE_CELLS = 12
@@ -62,7 +64,7 @@ def blended_surface(
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         block = tuple(slice(a, b) for a, b in zip(start, end, strict=True))
         total[block] += np.exp(np.clip(-distance(bone, points) / blend, -FAR, FAR))
-    vertices, faces = surface_nets(-blend * np.log(total))
+    vertices, faces = surface_nets(filled(-blend * np.log(total)))
     return (low + step * vertices).astype(np.float32), faces
 
 
@@ -89,6 +91,45 @@ def _box(bone: Bone) -> Float64[np.ndarray, "2 3"]:
     return np.stack([ends.min(axis=0) - reach, ends.max(axis=0) + reach])
 
 
+def filled(field: Float64[np.ndarray, "a b c"]) -> Float64[np.ndarray, "a b c"]:
+    """The field with a few more points inside, so that no cell is crossed twice and the surface stays a manifold.
+
+    Where inside and outside points of a square lie on its two diagonals, or two opposite corners of a cell differ
+    from the other six, the outside ones are filled; until there is none left.
+    """
+    field = field.copy()
+    while True:
+        inside = field < 0
+        fill = np.zeros_like(inside)
+        for axis in range(3):
+            _fill_diagonals(np.moveaxis(inside, axis, 0), np.moveaxis(fill, axis, 0))
+        if not fill.any():
+            _fill_corners(inside, fill)
+        if not fill.any():
+            return field
+        field[fill & ~inside] = -1e-3
+
+
+def _fill_diagonals(inside: Bool[np.ndarray, "a b c"], fill: Bool[np.ndarray, "a b c"]) -> None:
+    a, b, c, d = inside[:, :-1, :-1], inside[:, :-1, 1:], inside[:, 1:, :-1], inside[:, 1:, 1:]
+    bad = (a == d) & (b == c) & (a != b)
+    for rows in (slice(None, -1), slice(1, None)):
+        for columns in (slice(None, -1), slice(1, None)):
+            fill[:, rows, columns] |= bad
+
+
+def _fill_corners(inside: Bool[np.ndarray, "a b c"], fill: Bool[np.ndarray, "a b c"]) -> None:
+    size = tuple(n - 1 for n in inside.shape)
+    corners = [tuple(slice(b, b + n) for b, n in zip(c, size, strict=True)) for c in CORNERS]
+    count = np.sum([inside[at] for at in corners], axis=0)
+    bad = np.zeros(size, bool)
+    for k in range(4):
+        p, q = inside[corners[k]], inside[corners[7 - k]]
+        bad |= (p & q & (count == 2)) | (~p & ~q & (count == 6))
+    for at in corners:
+        fill[at] |= bad
+
+
 def surface_nets(field: Float64[np.ndarray, "a b c"]) -> tuple[Float64[np.ndarray, "v 3"], Int32[np.ndarray, "f 3"]]:
     """The surface where a field crosses 0, in cells; a vertex in each cell that it crosses, faces seen from outside.
 
@@ -96,13 +137,12 @@ def surface_nets(field: Float64[np.ndarray, "a b c"]) -> tuple[Float64[np.ndarra
         field: negative inside, positive at the border.
     """
     inside = field < 0
-    corners = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
     size = tuple(n - 1 for n in field.shape)
-    count = np.sum([_shifted(inside, c, size) for c in corners], axis=0)
+    count = np.sum([_shifted(inside, c, size) for c in CORNERS], axis=0)
     active = (count > 0) & (count < 8)
     places = np.stack(np.nonzero(active), axis=1)
     total, hits = np.zeros((len(places), 3)), np.zeros((len(places), 1))
-    for a in corners:
+    for a in CORNERS:
         for axis in range(3):
             if a[axis]:
                 continue
