@@ -1,4 +1,4 @@
-"""Every benchmark, printed, and kept in docs/benchmarks.md: python benchmarks/run.py [warp fill depth pipeline]"""
+"""Every benchmark, printed, and kept in docs/benchmarks.md: python benchmarks/run.py [names of suites]"""
 
 import importlib
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from table import markdown
 
-SUITES = ("warp", "fill", "depth", "pipeline")
+SUITES = ("warp", "fill", "depth", "pipeline", "figures", "theatre")
 TARGET = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

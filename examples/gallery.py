@@ -8,6 +8,7 @@ from skimage import data
 
 from diorama import StereoConfig, StereoRun, forward_warp, stereo
 from diorama.figures.cast import load_cast
+from diorama.figures.part_colors import part_colors
 from diorama.media.images import save_image
 from diorama.media.read import open_video
 from diorama.perception.fill import fill
@@ -17,7 +18,11 @@ from diorama.pipelines.presets import Clip, Look
 from diorama.pipelines.report import colored
 from diorama.pipelines.samples import SampleFolder
 from diorama.theatre.actor import canonical_picture
+from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.dressing import Dressed, dress
+from diorama.theatre.look import contact_sheet, depth_picture, flow_picture, number_picture
+from diorama.theatre.menagerie import FAMILIES, random_creature, random_motion
+from diorama.theatre.turntable import film
 from diorama.theatre.wardrobe import random_outfit
 from samples import sample
 
@@ -66,10 +71,42 @@ def people_row() -> Row:
     return Row(f"The cast: {cast.names[0]}", "One body, four outfits by chance.", photo(bare, "The body"), after)
 
 
+def theatre_row() -> Row:
+    """Three clips of the theatre: what the camera sees, and what is known."""
+    clips = [random_clip(seed, Script(frames=6, fps=6.0, height=224, width=224)) for seed in (1, 6, 12)]
+    views = [clip.frame(3) for clip in clips]
+    before = photo(contact_sheet([view.image for view in views], 3), "What the camera sees")
+    after = (
+        photo(contact_sheet([view.background for view in views], 3), "The scene behind"),
+        photo(contact_sheet([number_picture(view.owner.astype(np.int32)) for view in views], 3), "Who is where"),
+        photo(contact_sheet([depth_picture(view.depth) for view in views], 3), "Depth"),
+        photo(contact_sheet([flow_picture(view.flow) for view in views], 3), "Flow to the next frame"),
+    )
+    caption = "A world made by chance, with every layer known."
+    return Row("The theatre", caption, before, after, "diorama data theatre --recipe scene -n 8 -o scenes")
+
+
+def creatures_row() -> Row:
+    """One of each family, and its parts in the colours that SP4D learns."""
+    shown, parts = [], []
+    for seed, family in enumerate(FAMILIES):
+        rng = np.random.default_rng(seed)
+        creature = random_creature(rng, family)
+        seen = film(creature.figure, random_motion(rng, creature)[6:7], views=1, size=160, start=25)
+        colors = part_colors(seen.centers, seen.low, seen.high, 25)
+        shown.append(seen.images[0, 0])
+        ids = seen.parts[0, 0].astype(int)
+        parts.append(np.where(ids[..., None] >= 0, colors[ids], 255).astype(np.uint8))
+    before, after = photo(contact_sheet(shown, 4), "Creatures"), photo(contact_sheet(parts, 4), "Their parts")
+    caption = "Eight families with rigs and motion; a part keeps its colour in all views and frames."
+    return Row("Creatures", caption, before, (after,), "diorama data theatre --recipe parts -n 8 -o parts")
+
+
 def main(folder: Path) -> None:
     """Run everything and write the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder), people_row()]
+    rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder)]
+    rows += [people_row(), theatre_row(), creatures_row()]
     write_gallery(folder / "index.html", rows)
     print(f"open {folder / 'index.html'}")
 

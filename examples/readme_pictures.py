@@ -12,13 +12,28 @@ from diorama.media.stereo import pack
 from diorama.pipelines.presets import Clip
 from diorama.pipelines.report import colored, marked
 from diorama.pipelines.samples import SampleFolder
+from diorama.theatre.clip import Script, random_clip
+from diorama.theatre.look import contact_sheet, depth_picture, number_picture
 from samples import sample
 
 TARGET = Path(__file__).parent.parent / "docs" / "images"
 
 
+def theatre() -> None:
+    """Clips of the theatre: two moments, the bare scene, who is where, vertex codes, depth."""
+    pictures = []
+    for seed in (6, 12, 13):
+        clip = random_clip(seed, Script(frames=12, fps=8.0, height=240, width=240))
+        first, later = clip.frame(3), clip.frame(9)
+        codes = next(view.codes for view in later.layers if view.codes is not None)
+        pictures += [first.image, later.image, later.background]
+        pictures += [number_picture(later.owner.astype(np.int32)), codes, depth_picture(later.depth)]
+    save_image(TARGET / "theatre.jpg", contact_sheet(pictures, 6))
+
+
 def main() -> None:
-    """One row: source, depth, what is uncovered, and both eyes as an anaglyph."""
+    """One row: source, depth, what is uncovered, and both eyes as an anaglyph; and the theatre."""
+    theatre()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = StereoRun(samples=folder)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from diorama.cli import main
+from diorama.media.mesh import write_glb
+from diorama.theatre.menagerie import random_creature, random_motion
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(?:console|sh|shell|bash)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -32,6 +34,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., 
     np.save(folder / "depth.npy", np.broadcast_to(ramp, (FRAMES, HEIGHT, WIDTH)))
     (folder / "clips").mkdir()
     make_clip(folder / "clips" / "one.mp4", frames=4, size=(HEIGHT, WIDTH))
+    (folder / "models").mkdir()
+    creature = random_creature(np.random.default_rng(0), "hand")
+    motion = random_motion(np.random.default_rng(0), creature)
+    write_glb(folder / "models" / "hand.glb", creature.figure, {"move": motion})
     return folder
 
 

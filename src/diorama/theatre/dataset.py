@@ -183,6 +183,7 @@ def _object(config: DatasetConfig, seed: int) -> Sample:
         figure = cast.figure(cast.people[int(rng.integers(len(cast.people)))].name)
         family, body = "person", dress(cast, figure, random_outfit(rng)).body
         motion = perform(random_dance(rng, config.frames / config.fps), body, config.frames, config.fps)
+        motion = replace(motion, root=motion.root * np.array([0, 1, 0], np.float32))  # objects stay in the middle
     else:
         family = FAMILIES[int(rng.integers(len(FAMILIES)))]
         creature = random_creature(rng, family)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def write_shards(
         for shard in missing:
             _write_shard(plan, shard, make, progress)
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        # Fresh processes: threads of torch and numba do not survive a fork.
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             jobs = {pool.submit(_write_shard, plan, shard, make, None): shard for shard in missing}
             for job in as_completed(jobs):
                 job.result()
