@@ -8,8 +8,10 @@ import pytest
 
 from diorama.errors import UsageError
 from diorama.theatre.actor import Actor, canonical_picture
+from diorama.theatre.cameras import look_at
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.theatre.render import SKY, FrameView
+from diorama.theatre.stage import check_cameras, random_stage
 from diorama.theatre.truth import BEHIND, OUTSIDE, SEEN, TAGS, joints_of, tags_of
 
 SMALL = Script(frames=5, fps=8.0, height=80, width=112)
@@ -84,6 +86,16 @@ def test_joints_are_where_the_actors_are(seed: int) -> None:
                 elif visible == OUTSIDE:
                     assert not (0 <= x < 112 and 0 <= y < 80)
     assert set(tags_of(here, seen, joints)) <= set(TAGS)
+
+
+def test_cameras_are_never_inside_of_something() -> None:
+    for seed in SEEDS:
+        stage = random_stage(np.random.default_rng(seed))
+        check_cameras(stage, clip(seed).views[0])
+        low, high = stage.solids[0]
+        inside = np.array([(np.array(low) + np.array(high)) / 2])
+        with pytest.raises(UsageError, match="frame 0"):
+            check_cameras(stage, look_at(inside, np.zeros((1, 3)), height=8, width=8, focal=8.0))
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -23,7 +23,7 @@ from diorama.theatre.light import Light
 from diorama.theatre.moves import MOVES
 from diorama.theatre.render import FrameView, Layer, render
 from diorama.theatre.sky import sky_picture
-from diorama.theatre.stage import Stage, random_stage
+from diorama.theatre.stage import Stage, check_cameras, random_stage
 from diorama.theatre.surface import put_together
 from diorama.theatre.wardrobe import random_outfit
 
@@ -209,7 +209,9 @@ def _filmed(rng: np.random.Generator, script: Script, stage: Stage, actors: Sequ
     middle = np.repeat(target.mean(axis=0)[None], len(target), axis=0)
     away = _freest(stage, middle[0], fit)
     place = middle + np.array([0.02, 0.35, away])
-    return look_at(place, middle, height=script.height, width=script.width, focal=focal), "static"
+    cameras = look_at(place, middle, height=script.height, width=script.width, focal=focal)
+    check_cameras(stage, cameras)
+    return cameras, "static"
 
 
 def _sees(stage: Stage, place: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"]) -> bool:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from diorama.core.camera import Cameras
 from diorama.core.mesh import Mesh
+from diorama.errors import UsageError
 from diorama.theatre import palette, shapes, textures
 from diorama.theatre.furniture import furniture, outdoors
 from diorama.theatre.light import Light, random_light
@@ -49,6 +51,18 @@ class Stage:
             return False
         inside = [(place > np.array(a) - margin).all() and (place < np.array(b) + margin).all() for a, b in self.solids]
         return not any(inside)
+
+
+def check_cameras(stage: Stage, cameras: Cameras) -> None:
+    """Refuse cameras that are inside of something or outside of the room.
+
+    Raises:
+        UsageError: names the first such frame.
+    """
+    for frame, place in enumerate(cameras.centers):
+        if not stage.free(place, 0.0):
+            where = ", ".join(f"{v:.2f}" for v in place)
+            raise UsageError(f"the camera of frame {frame} at ({where}) is inside of something", "cameras", "move it")
 
 
 def random_stage(rng: np.random.Generator, kind: str | None = None) -> Stage:
