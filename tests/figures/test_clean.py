@@ -8,6 +8,7 @@ import pytest
 from diorama.core.figure import Motion, Skeleton
 from diorama.core.rotations import from_axis_angle
 from diorama.errors import UsageError
+from diorama.figures.cast import load_cast
 from diorama.figures.clean import (
     foot_contacts,
     mirrored,
@@ -113,3 +114,62 @@ def test_feet_in_the_air_are_left_alone() -> None:
     assert off(kept[20:], motion[20:]) < 0.1
     steps = np.linalg.norm(np.diff(joint_positions(kept)[:, 7], axis=0), axis=1)
     assert steps.max() < 0.03  # no jump where the foot is let go
+
+
+def standing(skeleton: Skeleton, sunk: float, frames: int = 40) -> Motion:
+    """Somebody with straight legs whose hips sway, sunk into the ground."""
+    root = np.zeros((frames, 3), np.float32)
+    root[:, 0] = 0.02 * np.sin(np.linspace(0, 4, frames))
+    root[:, 1] = -sunk
+    return Motion(skeleton, np.tile(np.float32([1, 0, 0, 0]), (frames, len(skeleton), 1)), root, 30.0)
+
+
+def test_standing_feet_are_brought_out_of_the_ground() -> None:
+    skeleton = smpl_skeleton(24)
+    motion = standing(skeleton, 0.04)
+    places = joint_positions(planted(motion))
+    assert places[:, [7, 8], 1].min() > skeleton.joints[7, 1] - 1e-3
+    assert places[:, [10, 11], 1].min() > skeleton.joints[10, 1] - 1e-3
+    assert np.ptp(places[:, 7], axis=0).max() < 0.005
+    assert (places[:, [4, 5], 2] > joint_positions(motion)[:, [4, 5], 2]).all()  # knees bend forwards
+
+
+def test_contacts_where_the_rest_has_its_hips_at_the_origin() -> None:
+    skeleton = smpl_skeleton(24)
+    rest = skeleton.rest.copy()
+    rest[:, 1, 3] -= skeleton.joints[0, 1]
+    centred = replace(skeleton, rest=rest)
+    motion = standing(centred, -float(skeleton.joints[0, 1]))
+    assert foot_contacts(motion).all()
+    blinking = replace(motion, root=motion.root.copy())
+    blinking.root[20] += np.float32([0, 0.2, 0])
+    assert foot_contacts(blinking).all()  # one bad frame ends no stance
+
+
+def test_straight_legs_in_the_air_are_left_alone() -> None:
+    flying = standing(smpl_skeleton(24), -1.0)
+    assert np.abs(planted(flying).rotations - flying.rotations).max() < 1e-6
+
+
+def test_feet_and_rates_that_are_not_there() -> None:
+    motion = standing(smpl_skeleton(24), 0.0)
+    footless = replace(motion.skeleton, names=tuple(n.replace("ankle", "x") for n in motion.skeleton.names))
+    with pytest.raises(UsageError, match="left_foot"):
+        planted(replace(motion, skeleton=footless))
+    with pytest.raises(UsageError, match="contacts of 3 frames"):
+        planted(motion, contacts=np.ones((3, 2), bool))
+    with pytest.raises(UsageError, match="cutoff"):
+        one_euro(np.ones((3, 1)), 0.0)
+    stream = np.ones((9, 1))
+    stream[[0, 4]] = np.nan
+    assert np.allclose(one_euro(stream, 30.0)[1:], 1)
+
+
+def test_joints_without_a_role_are_mirrored_too() -> None:
+    cast = load_cast()
+    skeleton = cast.figure(cast.names[0]).skeleton
+    turns = from_axis_angle(np.random.default_rng(0).normal(0, 0.2, (4, len(skeleton), 3))).astype(np.float32)
+    motion = Motion(skeleton, turns, np.zeros((4, 3), np.float32), 24.0)
+    flipped, places = joint_positions(mirrored(motion)), joint_positions(motion)
+    left, right = skeleton.index("finger2-3.L"), skeleton.index("finger2-3.R")
+    assert np.abs(flipped[:, left] - places[:, right] * [-1, 1, 1]).max() < 1e-3

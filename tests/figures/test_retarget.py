@@ -134,3 +134,53 @@ def test_motions_from_points(table: dict[str, tuple[int, ...]], count: int) -> N
         fit_keypoints(points, table, cast_skeleton(), 24.0)
     with pytest.raises(UsageError, match="too few"):
         fit_keypoints(points[:, :5], table, cast_skeleton(), 24.0)
+
+
+@pytest.mark.parametrize("skeleton", [smpl_skeleton(55), cast_skeleton()], ids=["smplx", "cast"])
+def test_onto_itself_all_joints_stay(skeleton: Skeleton) -> None:
+    motion = wild(skeleton)
+    assert np.abs((retarget(motion, skeleton).rotations * motion.rotations).sum(-1)) == pytest.approx(1, abs=1e-4)
+    twin = replace(skeleton, names=tuple(f"man:{name}" for name in skeleton.names))  # not recognised as the same
+    roles = roles_of(skeleton)
+    spine = list(roles["spine"])
+    assert np.abs((retarget(motion, twin).rotations * motion.rotations)[:, spine].sum(-1)) == pytest.approx(1, abs=1e-4)
+
+
+def test_rests_at_the_origin_stand_where_others_do() -> None:
+    skeleton = smpl_skeleton(24)
+    rest = skeleton.rest.copy()
+    rest[:, 1, 3] -= skeleton.joints[0, 1]
+    centred = replace(skeleton, rest=rest)
+    turns = np.tile(np.float32([1, 0, 0, 0]), (3, 24, 1))
+    lifted = Motion(centred, turns, np.tile(np.float32([0, skeleton.joints[0, 1], 0]), (3, 1)), 24.0)
+    child = cast_skeleton("child")
+    ankle = child.index("foot.L")
+    assert joint_positions(retarget(lifted, child))[:, ankle, 1] == pytest.approx(child.joints[ankle, 1], abs=0.03)
+    back = retarget(retarget(lifted, child), centred)
+    assert np.abs(joint_positions(back) - joint_positions(lifted)).max() < 0.03
+
+
+def test_arms_overhead_do_not_flip() -> None:
+    skeleton = cast_skeleton()
+    shoulder, frames = roles_of(skeleton)["left_upper_arm"][0], 90
+    vectors = np.zeros((frames, len(skeleton), 3))
+    vectors[:, shoulder, 2] = np.linspace(-0.6, 3.6, frames)  # from the side up and over the head
+    vectors[:, shoulder, 0] = 0.02 * np.sin(np.arange(frames))
+    motion = Motion(skeleton, from_axis_angle(vectors).astype(np.float32), np.zeros((frames, 3), np.float32), 30.0)
+    found = fit_keypoints(seen_points(motion, LANDMARKS_33, 33), LANDMARKS_33, skeleton, 30.0)
+    arm = changes_of(found)[:, shoulder]
+    steps = np.degrees(2 * np.arccos(np.abs((arm[1:] * arm[:-1]).sum(-1)).clip(0, 1)))
+    assert steps.max() < 15
+    along, wanted = directions(found)["left_upper_arm"], directions(motion)["left_upper_arm"]
+    assert np.degrees(np.arccos((along * wanted).sum(-1).clip(-1, 1))).max() < 1
+
+
+def test_points_fit_skeletons_without_toes() -> None:
+    skeleton = smpl_skeleton(24)
+    kept = [i for i, name in enumerate(skeleton.names) if not name.endswith("_foot")]
+    parents = np.array([kept.index(p) if p >= 0 else -1 for p in skeleton.parents[kept]], np.int32)
+    bare = Skeleton(tuple(skeleton.names[i] for i in kept), parents, skeleton.rest[kept])
+    motion = wild(skeleton, 0.1)
+    found = fit_keypoints(seen_points(motion, COCO_WHOLEBODY, 133), COCO_WHOLEBODY, bare, 24.0)
+    gap = joint_positions(found)[:, 0] - joint_positions(motion)[:, 0]
+    assert np.ptp(gap, axis=0).max() < 0.02  # points do not tell how the pelvis tilts under a bent spine

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+import numpy as np
+from jaxtyping import Int32
+
 from diorama.core.figure import Skeleton
 from diorama.errors import UsageError
 
@@ -86,7 +89,25 @@ ANNY = _table(
 )
 """Anny and the cast."""
 
-TABLES = {"SMPL": SMPL, "Mixamo": MIXAMO, "Anny": ANNY}
+COMMON = _table(
+    {"hips": "hips pelvis", "spine": "spine spine1 spine2 spine3 chest upperchest", "neck": "neck", "head": "head"},
+    {
+        "shoulder": "{s}clavicle {s}shoulder",
+        "upper_arm": "{s}upperarm",
+        "forearm": "{s}forearm {s}lowerarm",
+        "hand": "{s}hand",
+        "thigh": "{s}thigh {s}upperleg",
+        "shin": "{s}shin {s}calf {s}lowerleg",
+        "foot": "{s}foot",
+        "toes": "{s}toe {s}toes {s}toe0 {s}ball",
+    },
+    {},
+    ("left", "right"),
+)
+"""What Biped ("Bip01 L Calf"), Rigify ("shin.L"), VRM ("leftLowerLeg") and Unreal ("calf_l") have in common; no
+fingers."""
+
+TABLES = {"SMPL": SMPL, "Mixamo": MIXAMO, "Anny": ANNY, "common": COMMON}
 
 Points = Mapping[str, tuple[int, ...]]
 """From what a point of a body is to the numbers of points in a set; several are averaged."""
@@ -136,7 +157,7 @@ def roles_of(skeleton: Skeleton, table: Names | None = None) -> dict[str, tuple[
     known = {_plain(name): joint for joint, name in reversed(list(enumerate(skeleton.names)))}
     tables = TABLES if table is None else {"given": table}
     found = {title: _roles(known, names) for title, names in tables.items()}
-    title = max(found, key=lambda t: len(found[t]))
+    title = max(found, key=lambda t: (sum(role in found[t] for role in NEEDED), len(found[t])))
     missing = [role for role in NEEDED if role not in found[title]]
     if missing:
         wanted = tables[title][missing[0]][0] if missing[0] in tables[title] else missing[0]
@@ -159,6 +180,23 @@ def _roles(known: Mapping[str, int], names: Names) -> dict[str, tuple[int, ...]]
     return found
 
 
+def twins_of(skeleton: Skeleton) -> Int32[np.ndarray, " j"]:
+    """The joint of the same name on the other side of the body; itself for joints of neither side."""
+    plain = [_plain(name) for name in skeleton.names]
+    known = {name: joint for joint, name in reversed(list(enumerate(plain)))}
+    other = [re.sub("<[lr]>$", "<r>" if name.endswith("<l>") else "<l>", name) for name in plain]
+    return np.array([known.get(name, joint) for joint, name in enumerate(other)], np.int32)
+
+
 def _plain(name: str) -> str:
-    """A name without case, separators and the prefixes that tools put before it."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"^(.*:|mixamorig\d*_?|bip\d+[ _])", "", name.lower()))
+    """A name without case, separators and the prefixes that tools put before it; "<l>" or "<r>", its side, comes last.
+
+    A side is "left" at an end of a name or next to a separator ("LeftArm", "left_elbow"), or "l" between separators
+    ("arm.L", "Bip01 L Calf", "l_arm").
+    """
+    bare = re.sub(r"^(.*[:|]|mixamorig\d*_?|bip\d+[ _])", "", name.lower())
+    side = re.search(r"(?:^|[^a-z0-9])(left|right)|(left|right)(?:$|[^a-z0-9])", bare)
+    side = side or re.search(r"(?:^|[^a-z0-9])([lr])(?:$|[^a-z0-9])", bare)
+    if side is None:
+        return re.sub(r"[^a-z0-9]", "", bare)
+    return re.sub(r"[^a-z0-9]", "", bare[: side.start()] + " " + bare[side.end() :]) + f"<{side[0].strip(' ._-')[0]}>"

@@ -15,6 +15,10 @@ from diorama.figures.names import SIDES, Points, roles_of
 Roles = Mapping[str, tuple[int, ...]]
 BONES = {"upper_arm": "forearm", "forearm": "hand", "thigh": "shin", "shin": "foot"}
 """Limbs whose directions are kept, and where they end."""
+_SUNK, _SOLE = 0.05, 0.15
+"""How far the lowest joint of a body that stands on y = 0 may be below and above it, metres."""
+_EASY = {"upper_arm": (0.75, -0.2, 0.6), "thigh": (0.2, -0.7, 0.7)}
+"""The middle of where a limb reaches (its left): nothing reaches the opposite, where a turn would flip."""
 FOLLOWS = {"hand": "forearm"}
 """Where two rest poses differ in a limb, what hangs on it goes along."""
 
@@ -25,7 +29,9 @@ def retarget(
     """The same motion on another skeleton.
 
     Each joint is turned in the world as its like is in the source, after the limbs of the two rest poses were brought
-    to the same directions; joints without a like keep their rest pose. The path is scaled by the legs' lengths.
+    to the same directions; joints without a like keep their rest pose. Chains of as many joints are taken joint by
+    joint. The path is scaled by the legs' lengths, above the ground that each stands on. Onto the same skeleton,
+    nothing changes.
 
     Args:
         motion: of any skeleton whose names `names.roles_of` knows.
@@ -37,6 +43,9 @@ def retarget(
     """
     source = roles_of(motion.skeleton) if source_roles is None else source_roles
     target = roles_of(onto) if roles is None else roles
+    if source == target and _same(motion.skeleton, onto):
+        return motion
+    source, target = _jointwise(source, target), _jointwise(target, source)
     turned = changes_of(motion)
     wanted = {
         role: multiply(turned[:, source[role][-1]], _alignment(motion.skeleton, source, onto, target, role)[None])
@@ -52,7 +61,17 @@ def retarget(
             wanted[role] = multiply(between(now, along), wanted[role])
     scale = _leg(onto, target) / max(_leg(motion.skeleton, source), 1e-6)
     moved = scale * (places[:, source["hips"][0]] - motion.skeleton.joints[source["hips"][0]])
+    moved[:, 1] += scale * ground_of(motion.skeleton) - ground_of(onto)
     return posed(onto, target, wanted, moved.astype(np.float32), motion.fps)
+
+
+def ground_of(skeleton: Skeleton) -> float:
+    """The height that the rest pose stands on, metres: 0, or that of its lowest joint where that is far from 0.
+
+    Rest poses of many BVH files have the hips at the origin, and their motions lift them.
+    """
+    lowest = float(skeleton.joints[:, 1].min())
+    return 0.0 if -_SUNK <= lowest <= _SOLE else lowest
 
 
 def fit_keypoints(points: Float[np.ndarray, "t k 3"], table: Points, onto: Skeleton, fps: float) -> Motion:
@@ -79,24 +98,61 @@ def fit_keypoints(points: Float[np.ndarray, "t k 3"], table: Points, onto: Skele
         above = {"upper_arm": "spine", "forearm": f"{side}_upper_arm", "thigh": "hips", "shin": f"{side}_thigh"}
         above["foot"] = f"{side}_shin"
         for limb, (start, end) in chain.items():
-            if f"{side}_{end}" in seen:
+            if f"{side}_{end}" in seen and (limb != "foot" or f"{side}_toes" in roles):
                 rest = _rest_direction(onto, roles, f"{side}_{limb}")
                 along = seen[f"{side}_{end}"] - seen[f"{side}_{start}"]
                 parent = wanted[above[limb]]
-                before = np.einsum("tij,j->ti", to_matrix(parent), rest)
-                wanted[f"{side}_{limb}"] = multiply(between(before, along), parent)
+                easy = np.array(_EASY.get(limb, rest)) * ([-1, 1, 1] if side == "right" and limb in _EASY else 1)
+                own = np.einsum("tji,tj->ti", to_matrix(parent), along)
+                wanted[f"{side}_{limb}"] = multiply(parent, _swung(rest, own, easy))
     middle = (seen["left_hip"] + seen["right_hip"]) / 2
     legs = [np.linalg.norm(seen[f"{s}_{a}"] - seen[f"{s}_{b}"], axis=1) for s in SIDES for a, b in _LEGS]
     scale = _leg(onto, roles) / max(float(np.median(legs[0] + legs[1] + legs[2] + legs[3])) / 2, 1e-6)
     floor = np.percentile(np.min([seen[f"{side}_ankle"][:, 1] for side in SIDES], axis=0), 10)
     rest = onto.joints[roles["hips"][0]].astype(np.float64)
-    sole = float(np.mean([onto.joints[roles[f"{side}_foot"][0], 1] for side in SIDES]))
+    sole = float(np.mean([onto.joints[roles[f"{side}_foot"][0], 1] for side in SIDES])) - ground_of(onto)
     origin = np.array([middle[0, 0], floor, middle[0, 2]])
-    shift = scale * (middle - origin) - np.array([0, rest[1] - sole, 0])
+    below = np.mean([onto.joints[roles[f"{side}_thigh"][0]] for side in SIDES], axis=0) - rest  # hips below the root
+    shift = scale * (middle - origin) - to_matrix(wanted["hips"]) @ below
+    shift += np.array([below[0], sole - rest[1], below[2]])
     return posed(onto, roles, wanted, shift.astype(np.float32), fps)
 
 
 _LEGS = (("hip", "knee"), ("knee", "ankle"))
+
+
+def _swung(
+    rest: Float[np.ndarray, "3"], along: Float[np.ndarray, "t 3"], easy: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "t 4"]:
+    """Turns of a limb from rest, the least ones near it.
+
+    The least turn flips where a limb points opposite to its rest, which an arm does overhead. Far from rest it gives
+    way to the least turn by way of `easy`, whose opposite is out of reach; before the two differ by half a turn.
+    """
+    rest, easy = rest / np.linalg.norm(rest), easy / np.linalg.norm(easy)
+    along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
+    last = np.radians(170) - np.arccos(np.clip(rest @ easy, -1, 1))
+    share = np.clip((np.arccos(np.clip(along @ rest, -1, 1)) - last) / np.radians(60) + 1, 0, 1)
+    least = between(np.broadcast_to(rest, along.shape), along)
+    by_way = multiply(between(np.broadcast_to(easy, along.shape), along), between(rest, easy)[None])
+    return slerp(least, normalize(by_way), share * share * (3 - 2 * share))
+
+
+def _same(a: Skeleton, b: Skeleton) -> bool:
+    same = a.names == b.names and np.array_equal(a.parents, b.parents)
+    return a is b or (same and np.allclose(a.rest, b.rest, atol=1e-6))
+
+
+def _jointwise(roles: Roles, others: Roles) -> Roles:
+    """Chains of as many joints in both as roles of one joint each; hips and limbs with ends stay as they are."""
+    found: dict[str, tuple[int, ...]] = {}
+    for role, chain in roles.items():
+        whole = role == "hips" or role.partition("_")[2] in BONES
+        if whole or len(chain) == 1 or len(others.get(role, ())) != len(chain):
+            found[role] = chain
+        else:
+            found |= {f"{role}.{i}": (joint,) for i, joint in enumerate(chain)}
+    return found
 
 
 def posed(
