@@ -1,19 +1,20 @@
 """The triangles of a glTF mesh, with colours and weights."""
 
-import io
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, UInt8
-from PIL import Image
+from jaxtyping import Float, Float32, Float64, Int32, UInt8
 
 from diorama.core.mesh import Mesh
-from diorama.errors import DamagedMediaError, LimitError
-from diorama.media.mesh._gltf_arrays import as_floats, read_accessor
+from diorama.media.mesh._gltf_arrays import as_floats, as_indices
 from diorama.media.mesh._gltf_file import Document, Json
+from diorama.media.mesh._gltf_material import read_albedo, to_srgb
+from diorama.media.mesh._limits import FAR
 
-MOST_VERTICES = 5_000_000
-MOST_TEXELS = 64_000_000
+_log = logging.getLogger(__name__)
+GREY = 200
+"""Where neither the file nor its textures give a colour, but another part of the same figure has one."""
 TRIANGLES, STRIP, FAN = 4, 5, 6
 OFF = 0.01
 """By how much weights may miss a sum of 1; more is an error, less is mended."""
@@ -50,7 +51,10 @@ def read_surfaces(document: Document, mesh: int) -> list[Surface]:
     """The primitives of a mesh that are triangles."""
     found = []
     for primitive in document.item("meshes", mesh)["primitives"]:
-        if primitive.get("mode", TRIANGLES) in (TRIANGLES, STRIP, FAN):
+        document.spend("primitives", 1)
+        if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
+            _log.warning("%s: points or lines are left out", document.path)
+        else:
             surface = _surface(document, primitive)
             if surface is not None:
                 found.append(surface)
@@ -60,8 +64,6 @@ def read_surfaces(document: Document, mesh: int) -> list[Surface]:
 def joined(surfaces: list[Surface], world: Float64[np.ndarray, "4 4"]) -> Surface:
     """Surfaces as one, moved by a matrix; of several textures the colours at the vertices are kept."""
     sizes = [len(s.mesh.vertices) for s in surfaces]
-    if sum(sizes) > MOST_VERTICES:
-        raise LimitError(f"{sum(sizes)} vertices, the limit is {MOST_VERTICES}")
     if np.abs(world - np.eye(4)).max() > 0:
         move = np.broadcast_to(world[:3], (1, 3, 4))
         flip = np.linalg.det(world[:3, :3]) < 0
@@ -86,6 +88,8 @@ def _dressed(surfaces: list[Surface], vertices: Float32[np.ndarray, "v 3"], face
     uvs = [s.mesh.uvs for s in surfaces if s.mesh.uvs is not None]
     if first is not None and len(uvs) == len(surfaces) and all(s.mesh.texture is first for s in surfaces):
         return Mesh(vertices, faces, np.concatenate(uvs), faces, texture=first)
+    if all(s.mesh.colors is None and s.mesh.texture is None for s in surfaces):
+        return Mesh(vertices, faces)
     return Mesh(vertices, faces, colors=np.concatenate([vertex_colors(s.mesh) for s in surfaces]))
 
 
@@ -96,35 +100,43 @@ def vertex_colors(mesh: Mesh) -> UInt8[np.ndarray, "v 3"]:
         x = np.floor(mesh.uvs[:, 0] % 1 * width).astype(int).clip(0, width - 1)
         y = np.floor(mesh.uvs[:, 1] % 1 * height).astype(int).clip(0, height - 1)
         return mesh.texture[y, x]
-    return np.full((len(mesh.vertices), 3), 200, np.uint8) if mesh.colors is None else mesh.colors
+    return np.full((len(mesh.vertices), 3), GREY, np.uint8) if mesh.colors is None else mesh.colors
 
 
 def _surface(document: Document, primitive: Json) -> Surface | None:
     attributes = primitive["attributes"]
-    places = as_floats(document, attributes["POSITION"])
-    if places.shape[1] != 3 or len(places) > MOST_VERTICES:
-        raise LimitError(f"{len(places)} vertices, the limit is {MOST_VERTICES}", document.path)
+    places = as_floats(document, attributes["POSITION"], (3,))
+    document.spend("vertices", len(places))
+    check_near(places)
     faces = _faces(document, primitive, len(places))
     if not len(faces):
         return None
-    uvs = as_floats(document, attributes["TEXCOORD_0"]) if "TEXCOORD_0" in attributes else None
-    texture, factor = _material(document, primitive)
-    if uvs is None or len(uvs) != len(places):
-        uvs, texture = None, None
-    colors = None
-    if texture is None:
-        tint = as_floats(document, attributes["COLOR_0"])[:, :3] if "COLOR_0" in attributes else np.ones((1, 3))
-        shown = np.broadcast_to(tint * factor, (len(places), 3))
-        colors = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
-    mesh = Mesh(places, faces, uvs, None if uvs is None else faces, colors, texture)
     joints, weights = _binding(document, attributes, len(places))
+    albedo = read_albedo(document, primitive)
+    uvs = as_floats(document, attributes["TEXCOORD_0"], (2,)) if "TEXCOORD_0" in attributes else None
+    if uvs is not None and len(uvs) != len(places):
+        raise ValueError(f"{len(uvs)} texture coordinates for {len(places)} vertices")
+    texture = None if uvs is None else albedo.texture
+    colors = _colors(document, attributes, albedo.factor, len(places)) if texture is None else None
+    mesh = Mesh(places, faces, uvs, None if uvs is None else faces, colors, texture)
     return Surface(mesh, joints, weights)
+
+
+def _colors(
+    document: Document, attributes: Json, factor: Float64[np.ndarray, "3"] | None, count: int
+) -> UInt8[np.ndarray, "v 3"] | None:
+    """Colours of the vertices times the material's; none where the file has neither."""
+    if "COLOR_0" not in attributes and factor is None:
+        return None
+    light = np.ones((count, 3)) if factor is None else np.tile(factor, (count, 1))
+    if "COLOR_0" in attributes:
+        light = light * as_floats(document, attributes["COLOR_0"], (3, 4))[:, :3]
+    return to_srgb(light)
 
 
 def _faces(document: Document, primitive: Json, count: int) -> Int32[np.ndarray, "f 3"]:
     """Triangles, without those that use a vertex twice."""
-    numbers = read_accessor(document, primitive["indices"])[:, 0] if "indices" in primitive else np.arange(count)
-    numbers = numbers.astype(np.int64)
+    numbers = as_indices(document, primitive["indices"], 1)[:, 0] if "indices" in primitive else np.arange(count)
     if len(numbers) and numbers.max() >= count:
         raise ValueError(f"a face with vertex {numbers.max()} of {count}")
     mode = primitive.get("mode", TRIANGLES)
@@ -134,67 +146,47 @@ def _faces(document: Document, primitive: Json, count: int) -> Int32[np.ndarray,
         faces = np.stack([numbers[:-2], numbers[1:-1], numbers[2:]], axis=1)
         faces[1::2] = faces[1::2, [1, 0, 2]]
     else:
-        faces = np.stack([np.full(max(len(numbers) - 2, 0), numbers[0]), numbers[1:-1], numbers[2:]], axis=1)
+        faces = np.stack([np.repeat(numbers[:1], max(len(numbers) - 2, 0)), numbers[1:-1], numbers[2:]], axis=1)
     solid = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    if not solid.all():
+        _log.info("%s: %d faces without area are left out", document.path, len(faces) - solid.sum())
     return faces[solid].astype(np.int32)
 
 
 def _binding(
     document: Document, attributes: Json, count: int
 ) -> tuple[Int32[np.ndarray, "v n"] | None, Float32[np.ndarray, "v n"] | None]:
-    """Joints and weights of all sets."""
+    """Joints and weights of all sets, most weighty first."""
     joints: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     while f"JOINTS_{len(joints)}" in attributes:
         number = len(joints)
-        joints.append(read_accessor(document, attributes[f"JOINTS_{number}"]).astype(np.int32))
-        weights.append(as_floats(document, attributes[f"WEIGHTS_{number}"]))
-        if joints[-1].shape != (count, 4) or weights[-1].shape != (count, 4):
-            raise ValueError(f"joints and weights of {joints[-1].shape} and {weights[-1].shape} for {count} vertices")
+        joints.append(as_indices(document, attributes[f"JOINTS_{number}"], 4))
+        weights.append(as_floats(document, attributes[f"WEIGHTS_{number}"], (4,)))
+        if len(joints[-1]) != count or len(weights[-1]) != count:
+            raise ValueError(f"joints and weights of {len(joints[-1])} and {len(weights[-1])} for {count} vertices")
     if not joints:
         return None, None
     bound, shares = np.concatenate(joints, axis=1), np.concatenate(weights, axis=1)
-    total = shares.sum(axis=1, keepdims=True)
+    total = shares.sum(axis=1, dtype=np.float64)
     off = np.abs(total - 1)
-    if off.max() > OFF or shares.min() < 0:
+    if not off.max() <= OFF:
         worst = int(off.argmax())
-        raise ValueError(f"weights of vertex {worst} sum to {float(total[worst, 0]):.4g}, expected 1")
-    return bound, (shares / total).astype(np.float32)
+        raise ValueError(f"weights of vertex {worst} sum to {total[worst]:.4g}, expected 1")
+    if shares.min() < 0:
+        raise ValueError(f"a weight of {shares.min():.4g}")
+    if bound.max() >= 1 << 16:
+        raise ValueError(f"joint {bound.max()}")
+    order = np.argsort(-shares, axis=1, kind="stable")
+    shares = np.take_along_axis(shares / total[:, None], order, axis=1)
+    bound = np.where(shares > 0, np.take_along_axis(bound, order, axis=1), 0)
+    return bound.astype(np.int32), shares.astype(np.float32)
 
 
-def _material(
-    document: Document, primitive: Json
-) -> tuple[UInt8[np.ndarray, "h w 3"] | None, Float64[np.ndarray, "3"]]:
-    """The albedo texture times its factor, and the factor alone, both as sRGB shares; each is decoded once."""
-    if "material" not in primitive:
-        return None, np.ones(3)
-    number = primitive["material"]
-    if number not in document.textures:
-        document.textures[number] = _albedo(document, document.item("materials", number))
-    return document.textures[number]
-
-
-def _albedo(document: Document, material: Json) -> tuple[UInt8[np.ndarray, "h w 3"] | None, Float64[np.ndarray, "3"]]:
-    rough = material.get("pbrMetallicRoughness", {})
-    factor = np.array(rough.get("baseColorFactor", (1, 1, 1, 1)), np.float64)[:3].clip(0, 1)
-    if "baseColorTexture" not in rough or rough["baseColorTexture"].get("texCoord", 0) != 0:
-        return None, factor ** (1 / 2.2)
-    texture = document.item("textures", rough["baseColorTexture"]["index"])
-    if "source" not in texture:
-        return None, factor ** (1 / 2.2)
-    picture = _decoded(document.image(texture["source"]), document)
-    return np.rint(picture * factor ** (1 / 2.2)).astype(np.uint8), factor ** (1 / 2.2)
-
-
-def _decoded(data: bytes, document: Document) -> UInt8[np.ndarray, "h w 3"]:
-    """A PNG or JPEG picture; its size is read before its pixels."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > MOST_TEXELS:
-                raise LimitError(f"a texture of {image.width}x{image.height} texels", document.path)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DamagedMediaError(f"a texture cannot be read: {error}", document.path) from error
+def check_near(places: Float[np.ndarray, "*n 3"]) -> None:
+    """Raise `ValueError` for positions that are not finite, or farther than `FAR`."""
+    if not (np.abs(places) < FAR).all():
+        raise ValueError(f"a position that is not finite, or farther than {FAR:g} m")
 
 
 def _placed(mesh: Mesh, move: Float64[np.ndarray, "1 3 4"], *, flip: bool) -> Mesh:
@@ -204,7 +196,9 @@ def _placed(mesh: Mesh, move: Float64[np.ndarray, "1 3 4"], *, flip: bool) -> Me
 
 
 def _moved(vertices: Float32[np.ndarray, "v 3"], moves: Float64[np.ndarray, "n 3 4"]) -> Float32[np.ndarray, "v 3"]:
-    return ((moves[..., :3] @ vertices[:, :, None])[..., 0] + moves[..., 3]).astype(np.float32)
+    moved = (moves[..., :3] @ vertices[:, :, None])[..., 0] + moves[..., 3]
+    check_near(moved)
+    return moved.astype(np.float32)
 
 
 def _widened(array: np.ndarray, width: int) -> np.ndarray:

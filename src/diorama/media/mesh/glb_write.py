@@ -12,11 +12,15 @@ from diorama.core.figure import Figure, Motion, Skeleton
 from diorama.core.mesh import Mesh, vertex_normals
 from diorama.core.rotations import from_matrix, multiply
 from diorama.errors import UsageError
+from diorama.media.anaglyph import linear_from_srgb
 from diorama.media.atomic import atomic_path
 from diorama.media.mesh._glb_bytes import INDICES, VERTICES, Buffer, Json, added
+from diorama.media.mesh._limits import FAR
 
 JOINTS = 4
 """Joints that move a vertex in the file; those of least weight are left out."""
+ROWS = 16384
+"""Vertices whose joints are sorted at a time."""
 STILL = 1e-6
 """A joint whose quaternions differ by less over a motion gets no channel."""
 
@@ -37,8 +41,8 @@ def write_glb(
         name: of the model.
 
     Raises:
-        UsageError: no figure, figures or motions of different skeletons, motions of a mesh, or a colour table and a
-            texture missing their coordinates.
+        UsageError: no figure, figures or motions of different skeletons, motions of a mesh or too long for its clock,
+            no face with three corners, positions too far off, or texture coordinates that are not finite.
     """
     document: Json = {"asset": {"version": "2.0", "generator": "diorama"}, "scene": 0}
     buffer, roots = Buffer(document), []
@@ -68,7 +72,8 @@ def _common(figures: Sequence[Figure], motions: Mapping[str, Motion]) -> Skeleto
     skeleton = figures[0].skeleton
     others = [figure.skeleton for figure in figures[1:]] + [motion.skeleton for motion in motions.values()]
     for other in others:
-        if other.names != skeleton.names or not np.array_equal(other.rest, skeleton.rest):
+        same = other.names == skeleton.names and np.array_equal(other.parents, skeleton.parents)
+        if not (same and np.array_equal(other.rest, skeleton.rest)):
             raise UsageError("figures and motions of different skeletons", "write_glb", "retarget the motion first")
     return skeleton
 
@@ -93,6 +98,8 @@ def _skin(document: Json, buffer: Buffer, skeleton: Skeleton) -> int:
 
 
 def _mesh(document: Json, buffer: Buffer, mesh: Mesh, name: str, figure: Figure | None) -> int:
+    if not (np.abs(mesh.vertices) < FAR).all():
+        raise UsageError(f"a position farther than {FAR:g} m from the origin", "write_glb", "mend it")
     corners, faces, uvs = _corners(mesh)
     vertices, normals = mesh.vertices[corners], vertex_normals(mesh.vertices, mesh.faces)[corners]
     attributes: Json = {
@@ -102,8 +109,8 @@ def _mesh(document: Json, buffer: Buffer, mesh: Mesh, name: str, figure: Figure 
     if uvs is not None:
         attributes["TEXCOORD_0"] = buffer.accessor(uvs, VERTICES)
     if mesh.colors is not None and mesh.texture is None:
-        opaque = np.full((len(corners), 4), 255, np.uint8)
-        opaque[:, :3] = mesh.colors[corners]
+        opaque = np.full((len(corners), 4), 65535, np.uint16)  # 8 bits of linear light would lose the dark colours
+        opaque[:, :3] = np.rint(65535 * linear_from_srgb(np.arange(256) / 255))[mesh.colors[corners]]
         attributes["COLOR_0"] = buffer.accessor(opaque, VERTICES, normalized=True)
     if figure is not None:
         joints, weights = _weights(figure)
@@ -125,6 +132,10 @@ def _corners(
     """Vertices split where they have several texture coordinates: their numbers, the faces, the coordinates."""
     solid = (mesh.faces[:, 0] != mesh.faces[:, 1]) & (mesh.faces[:, 1] != mesh.faces[:, 2])
     solid &= mesh.faces[:, 2] != mesh.faces[:, 0]
+    if not solid.any():
+        raise UsageError("no face with three corners", "write_glb", "drop the mesh")
+    if mesh.uvs is not None and not np.isfinite(mesh.uvs).all():
+        raise UsageError("texture coordinates that are not finite", "write_glb", "mend them")
     if mesh.uvs is None or mesh.uv_faces is None:
         kept, faces = np.unique(mesh.faces[solid], return_inverse=True)
         return kept.astype(np.int32), faces.reshape(-1, 3).astype(np.int32), None
@@ -136,15 +147,19 @@ def _corners(
 
 def _weights(figure: Figure) -> tuple[Int32[np.ndarray, "v 4"], Float32[np.ndarray, "v 4"]]:
     """The four joints of most weight at each vertex; weights sum to 1 exactly, joints without weight are 0."""
-    dense = figure.dense_weights
-    many = min(JOINTS, dense.shape[1])
-    order = np.argsort(-dense, axis=1, kind="stable")[:, :many].astype(np.int32)
-    chosen = np.take_along_axis(dense, order, axis=1)
-    chosen[chosen < 1e-6] = 0
-    chosen /= chosen.sum(axis=1, keepdims=True)
-    chosen[:, 0] = 1 - chosen[:, 1:].sum(axis=1)
-    joints, weights = np.zeros((len(dense), JOINTS), np.int32), np.zeros((len(dense), JOINTS), np.float32)
-    joints[:, :many], weights[:, :many] = np.where(chosen > 0, order, 0), chosen
+    count, many = len(figure.mesh.vertices), min(JOINTS, len(figure.skeleton))
+    joints, weights = np.zeros((count, JOINTS), np.int32), np.zeros((count, JOINTS), np.float32)
+    for start in range(0, count, ROWS):
+        rows = slice(start, start + ROWS)
+        bound, shares = figure.skin_joints[rows], figure.skin_weights[rows]
+        dense = np.zeros((len(bound), len(figure.skeleton)), np.float32)
+        np.add.at(dense, (np.arange(len(bound))[:, None], bound), shares)
+        order = np.argsort(-dense, axis=1, kind="stable")[:, :many].astype(np.int32)
+        chosen = np.take_along_axis(dense, order, axis=1)
+        chosen[chosen < 1e-6] = 0
+        chosen /= chosen.sum(axis=1, keepdims=True)
+        chosen[:, 0] = 1 - chosen[:, 1:].sum(axis=1)
+        joints[rows, :many], weights[rows, :many] = np.where(chosen > 0, order, 0), chosen
     return joints, weights
 
 
@@ -172,6 +187,8 @@ def _png(texture: UInt8[np.ndarray, "h w 3"]) -> bytes:
 def _animation(document: Json, buffer: Buffer, motion: Motion, name: str) -> None:
     skeleton = motion.skeleton
     times = (np.arange(len(motion)) / motion.fps).astype(np.float32)
+    if not (np.diff(times) > 0).all():
+        raise UsageError(f"{len(motion)} frames at {motion.fps} a second", "write_glb", "glTF's clock is too coarse")
     clock = buffer.accessor(times, bounds=True)
     samplers: list[Json] = []
     channels: list[Json] = []
