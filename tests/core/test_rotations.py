@@ -67,3 +67,10 @@ def test_between_turns_one_direction_into_the_other() -> None:
     b[0] = -a[0]
     turned = (r.to_matrix(r.between(a, b)) @ a[..., None])[..., 0]
     assert np.allclose(turned / np.linalg.norm(a, axis=1)[:, None], b / np.linalg.norm(b, axis=1)[:, None], atol=1e-6)
+
+
+def test_signs_are_kept_steady() -> None:
+    quats = np.array([[1.0, 0, 0, 0], [-0.99, 0.1, 0, 0], [0.98, -0.2, 0, 0]])
+    found = r.steady(quats)
+    assert (found[:, 0] > 0).all()
+    assert np.array_equal(np.abs(found), np.abs(quats))

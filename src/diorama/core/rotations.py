@@ -142,6 +142,13 @@ def slerp(a: Quats, b: Quats, share: Float[np.ndarray, "*n"] | float | int) -> Q
     return normalize((left * a + right * b).astype(a.dtype))
 
 
+def steady(quats: Float[np.ndarray, "t *n 4"]) -> Float[np.ndarray, "t *n 4"]:
+    """The same rotations over time, with signs that do not flip from frame to frame."""
+    flips = np.where((quats[1:] * quats[:-1]).sum(axis=-1) < 0, -1, 1)
+    signs = np.concatenate([np.ones_like(quats[:1, ..., 0], int), np.cumprod(flips, axis=0)])
+    return quats * signs[..., None].astype(quats.dtype)
+
+
 def between(a: Vectors, b: Vectors) -> Quats:
     """The least rotations that turn directions `a` into `b`; opposite ones turn about some axis across."""
     a = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), _TINY)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from diorama.core.figure import Motion
-from diorama.core.rotations import between, multiply, normalize, slerp
+from diorama.core.rotations import between, multiply, normalize, slerp, steady
 from diorama.errors import UsageError
 from diorama.figures.frames import changes_of, places_of, with_changes
 from diorama.figures.names import SIDES, roles_of, twins_of
@@ -53,7 +53,7 @@ def smoothed(motion: Motion, *, window: int = 9, order: int = 3) -> Motion:
         raise UsageError(
             f"a window of {window} frames, order {order}", "smoothed", "give an odd window above the order"
         )
-    flat = _steady(motion.rotations).reshape(len(motion), -1)
+    flat = steady(motion.rotations).reshape(len(motion), -1)
     values = _savitzky_golay(np.concatenate([flat, motion.root], axis=1).astype(np.float64), window, order)
     turns = values[:, :-3].reshape(motion.rotations.shape)
     return replace(motion, rotations=normalize(turns).astype(np.float32), root=values[:, -3:].astype(np.float32))
@@ -90,7 +90,7 @@ def one_euro(
 
 def one_euro_motion(motion: Motion, *, min_cutoff: float = 1.5, beta: float = 0.6) -> Motion:
     """The motion as `one_euro` would give it live."""
-    flat = _steady(motion.rotations).reshape(len(motion), -1)
+    flat = steady(motion.rotations).reshape(len(motion), -1)
     turns = one_euro(flat, motion.fps, min_cutoff=min_cutoff, beta=beta).reshape(motion.rotations.shape)
     root = one_euro(motion.root, motion.fps, min_cutoff=min_cutoff, beta=beta)
     return replace(motion, rotations=normalize(turns), root=root)
@@ -241,13 +241,6 @@ def _rotated(quats: Float[np.ndarray, "t 4"], vectors: Float[np.ndarray, "t 3"])
     w, v = quats[:, :1], quats[:, 1:]
     across = 2 * np.cross(v, vectors)
     return vectors + w * across + np.cross(v, across)
-
-
-def _steady(quats: Float[np.ndarray, "t j 4"]) -> Float[np.ndarray, "t j 4"]:
-    """The same rotations with signs that do not flip from frame to frame."""
-    flips = np.where((quats[1:] * quats[:-1]).sum(axis=-1) < 0, -1, 1)
-    signs = np.concatenate([np.ones((1, quats.shape[1]), int), np.cumprod(flips, axis=0)])
-    return quats * signs[..., None].astype(quats.dtype)
 
 
 def _savitzky_golay(values: Float[np.ndarray, "t n"], window: int, order: int) -> Float[np.ndarray, "t n"]:

@@ -105,8 +105,9 @@ def _models(folder: Path) -> Iterator[Path]:
 
 def _object(path: Path, name: str, output: Path, config: RigConfig, seen: dict[str, str]) -> Path:
     """The shard of one file."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    figure, motion = _animated(read_glb(path))
+    figure, motion = _animated(read_glb(path))  # checks the size before anything else is read
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     mark = fingerprint(figure)
     if mark in seen:
         raise UsageError(f"the same object as {seen[mark]}", name)

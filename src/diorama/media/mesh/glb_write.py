@@ -10,7 +10,7 @@ from PIL import Image
 
 from diorama.core.figure import Figure, Motion, Skeleton
 from diorama.core.mesh import Mesh, vertex_normals
-from diorama.core.rotations import from_matrix, multiply
+from diorama.core.rotations import from_matrix, multiply, steady
 from diorama.errors import UsageError
 from diorama.media.anaglyph import linear_from_srgb
 from diorama.media.atomic import atomic_path
@@ -201,15 +201,9 @@ def _animation(document: Json, buffer: Buffer, motion: Motion, name: str) -> Non
     for joint in range(len(skeleton)):
         turned = motion.rotations[:, joint].astype(np.float64)
         if np.abs(turned - [1, 0, 0, 0]).max() > STILL:
-            channel(joint, "rotation", _xyzw(_steady(multiply(rest[joint][None], turned))))
+            channel(joint, "rotation", _xyzw(steady(multiply(rest[joint][None], turned))))
     channel(0, "translation", skeleton.local[0, :3, 3] + motion.root)
     added(document, "animations", {"name": name, "samplers": samplers, "channels": channels})
-
-
-def _steady(quats: np.ndarray) -> np.ndarray:
-    """The same rotations with signs that do not flip from frame to frame."""
-    flips = np.where((quats[1:] * quats[:-1]).sum(axis=1) < 0, -1.0, 1.0)
-    return quats * np.concatenate([[1.0], np.cumprod(flips)])[:, None]
 
 
 def _xyzw(quats: np.ndarray) -> Float32[np.ndarray, "n 4"]:
