@@ -74,6 +74,15 @@ def test_one_move_leads_into_the_next() -> None:
     assert np.allclose(motion.root[0, [0, 2]], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("moves", [("floor_roll", "stand"), ("cartwheel", "walk"), ("turn", "stand")])
+def test_whole_turns_are_not_unwound(moves: tuple[str, str]) -> None:
+    figure = somebody()
+    motion = perform(Dance(moves, (4.0, 2.0), style(4)), figure, 144, 24.0)
+    hips = motion.rotations[:, 0].astype(float)
+    steps = 2 * np.degrees(np.arccos(np.abs((hips[1:] * hips[:-1]).sum(-1)).clip(0, 1)))
+    assert steps.max() * 24 < 1100  # a wheel alone reaches half of that
+
+
 def test_dances_are_functions_of_the_seed() -> None:
     figure = somebody()
     one, same, other = (perform(random_dance(np.random.default_rng(s), 2.0), figure, 8, 8.0) for s in (5, 5, 6))

@@ -64,6 +64,10 @@ def test_stages_are_free_in_the_middle(kind: str) -> None:
         assert stage.free(np.array([0.0, 1.2, FREE / 2]))
         assert not stage.free(np.array([0.0, 1.2, 500.0]))
         for low, high in stage.solids:
+            nearest = np.maximum(np.maximum(low, -np.array(high)), 0)[[0, 2]]
+            assert np.linalg.norm(nearest) >= FREE
+            if kind == "room":
+                assert (np.array(low) > np.array(stage.bounds[0]) - 0.01)[[0, 2]].all()
             assert not stage.free((np.array(low) + np.array(high)) / 2)
         assert all(np.array_equal(a.vertices, b.vertices) for a, b in zip(stage.meshes, again.meshes, strict=True))
         assert np.array_equal(stage.sky, again.sky)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from diorama.core.figure import Motion
-from diorama.core.rotations import between, multiply, normalize, slerp, steady
+from diorama.core.rotations import between, multiply, normalize, slerp, steady, to_matrix
 from diorama.errors import UsageError
 from diorama.figures.frames import changes_of, places_of, with_changes
 from diorama.figures.names import SIDES, roles_of, twins_of
@@ -25,11 +25,11 @@ STILL_SECONDS = 0.1
 
 
 def resampled(motion: Motion, fps: float) -> Motion:
-    """The motion at another rate, between its frames along the shortest arcs; first and last frame are kept."""
+    """The motion at another rate from its first frame on, between its frames along the shortest arcs."""
     if not (np.isfinite(fps) and fps > 0):
         raise UsageError(f"{fps} frames a second", "fps", "give a rate above 0")
-    frames = max(round((len(motion) - 1) * fps / motion.fps) + 1, 1)
-    place = np.linspace(0, len(motion) - 1, frames)
+    frames = int((len(motion) - 1) * fps / motion.fps + 1e-6) + 1
+    place = np.minimum(np.arange(frames) * motion.fps / fps, len(motion) - 1)
     before = np.minimum(place.astype(int), max(len(motion) - 2, 0))
     after = np.minimum(before + 1, len(motion) - 1)
     share = place - before
@@ -229,7 +229,7 @@ def _bend(
     cosine = np.clip((upper**2 + length**2 - lower**2) / (2 * upper * length), -1, 1)
     new_knee = hip + upper * (cosine * along + np.sqrt(1 - cosine**2) * side)
     new_ankle = hip + length * along
-    before = changes[:, joints[1]].copy()
+    before = changes[:, joints[1]]
     moved = off > 1e-9
     thigh = multiply(between(knee - hip, new_knee - hip), changes[:, joints[0]])
     shin = multiply(between(ankle - knee, new_ankle - new_knee), before)
@@ -238,9 +238,7 @@ def _bend(
 
 
 def _rotated(quats: Float[np.ndarray, "t 4"], vectors: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "t 3"]:
-    w, v = quats[:, :1], quats[:, 1:]
-    across = 2 * np.cross(v, vectors)
-    return vectors + w * across + np.cross(v, across)
+    return np.einsum("tij,tj->ti", to_matrix(quats), vectors)
 
 
 def _savitzky_golay(values: Float[np.ndarray, "t n"], window: int, order: int) -> Float[np.ndarray, "t n"]:

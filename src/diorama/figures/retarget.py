@@ -10,7 +10,7 @@ from diorama.core.figure import Motion, Skeleton
 from diorama.core.rotations import between, from_matrix, multiply, normalize, slerp, to_matrix
 from diorama.errors import UsageError
 from diorama.figures.frames import changes_of, places_of, with_changes
-from diorama.figures.names import SIDES, Points, roles_of
+from diorama.figures.names import FINGERS, SIDES, Points, roles_of
 
 Roles = Mapping[str, tuple[int, ...]]
 BONES = {"upper_arm": "forearm", "forearm": "hand", "thigh": "shin", "shin": "foot"}
@@ -19,7 +19,7 @@ _SUNK, _SOLE = 0.05, 0.15
 """How far the lowest joint of a body that stands on y = 0 may be below and above it, metres."""
 _EASY = {"upper_arm": (0.75, -0.2, 0.6), "thigh": (0.2, -0.7, 0.7)}
 """The middle of where a limb reaches (its left): nothing reaches the opposite, where a turn would flip."""
-FOLLOWS = {"hand": "forearm"}
+FOLLOWS = {"hand": "forearm"} | {f"{finger}_{k}": "forearm" for finger in FINGERS for k in (1, 2, 3)}
 """Where two rest poses differ in a limb, what hangs on it goes along."""
 
 
@@ -59,7 +59,7 @@ def retarget(
             along = places[:, source[f"{side}_{BONES[limb]}"][0]] - places[:, source[role][0]]
             now = to_matrix(wanted[role]) @ _rest_direction(onto, target, role)
             wanted[role] = multiply(between(now, along), wanted[role])
-    scale = _leg(onto, target) / max(_leg(motion.skeleton, source), 1e-6)
+    scale = _leg(onto, target, source) / max(_leg(motion.skeleton, source, target), 1e-6)
     moved = scale * (places[:, source["hips"][0]] - motion.skeleton.joints[source["hips"][0]])
     moved[:, 1] += scale * ground_of(motion.skeleton) - ground_of(onto)
     return posed(onto, target, wanted, moved.astype(np.float32), motion.fps)
@@ -208,9 +208,10 @@ def _rest_direction(skeleton: Skeleton, roles: Roles, role: str) -> Float[np.nda
     return skeleton.joints[roles[after][0]].astype(np.float64) - start
 
 
-def _leg(skeleton: Skeleton, roles: Roles) -> float:
-    """Thigh plus shin, metres."""
-    chain = [skeleton.joints[roles[f"left_{limb}"][0]] for limb in ("thigh", "shin", "foot") if f"left_{limb}" in roles]
+def _leg(skeleton: Skeleton, roles: Roles, other: Roles | None = None) -> float:
+    """Thigh plus shin, metres; the thigh alone where a skeleton, or the `other` one, ends at the knee."""
+    known = [f"left_{limb}" for limb in ("thigh", "shin", "foot")]
+    chain = [skeleton.joints[roles[role][0]] for role in known if role in roles and role in (other or roles)]
     return float(sum(np.linalg.norm(b - a) for a, b in pairwise(chain)))
 
 

@@ -46,6 +46,8 @@ class RigConfig:
         if not 16 <= self.size <= 4096 or not 1 <= self.views <= 360 or not 2 <= self.frames <= 2000:
             given = f"{self.size} pixels, {self.views} views, {self.frames} frames"
             raise UsageError(given, "--size, --views, --frames", "give 16 to 4096, 1 to 360 and 2 to 2000")
+        if not 3 <= self.most_parts <= 127:
+            raise UsageError(f"{self.most_parts} parts at most", "most_parts", "give 3 to 127")
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ def write_rigs(folder: Path, output: Path, config: RigConfig = RigConfig(), prog
     for path in paths:
         name = str(path.relative_to(folder))
         try:
-            shards.append(_object(path, name, output, config, seen))
+            found = _example(path, name, config, seen)
         except DioramaError as error:
             skipped.append((name, error.what))
             progress.note(f"skipped {name}: {error.what}")
+        else:
+            shards += _filmed(found, output, config)
         progress.advance()
     output.mkdir(parents=True, exist_ok=True)
     with atomic_path(output / "skipped.jsonl") as partial:
@@ -103,8 +107,22 @@ def _models(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _object(path: Path, name: str, output: Path, config: RigConfig, seen: dict[str, str]) -> Path:
-    """The shard of one file."""
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A model that serves: its kinematic rig, its motion at the wanted frames, its name and the hash of its file."""
+
+    rig: KinematicRig
+    motion: Motion
+    name: str
+    digest: str
+
+
+def _example(path: Path, name: str, config: RigConfig, seen: dict[str, str]) -> Example:
+    """What one file holds.
+
+    Raises:
+        DioramaError: it cannot be read, or does not serve; says why.
+    """
     figure, motion = _animated(read_glb(path))  # checks the size before anything else is read
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -116,19 +134,22 @@ def _object(path: Path, name: str, output: Path, config: RigConfig, seen: dict[s
     reason = reject_reason(rig, motion)
     if reason:
         raise UsageError(reason, name)
-    plan = ShardPlan(output, f"rig-{digest[:16]}", 1)
-    recipe = {"diorama": "rigs", "file": digest, **asdict(config)}
+    return Example(rig, _at(motion, config.frames), name, digest)
 
-    def make(number: int) -> Sample:
-        del number
-        elevation = float(np.random.default_rng(int(digest[:8], 16)).uniform(-5, 30))
-        film_of = film(rig.figure, motion, views=config.views, size=config.size, elevation=elevation)
-        note = object_note(film_of, rig.figure.parts) | _rig_note(rig, motion, name, digest)
-        return Sample(object_arrays(film_of) | _rig_arrays(rig, motion), note)
 
-    frames = np.linspace(0, len(motion) - 1, config.frames)
-    motion = _at(motion, frames)
-    return write_shards(plan, make, recipe=recipe)[0]
+def _filmed(example: Example, output: Path, config: RigConfig) -> list[Path]:
+    """The shard of an example."""
+    plan = ShardPlan(output, f"rig-{example.digest[:16]}", 1)
+    recipe = {"diorama": "rigs", "file": example.digest, **asdict(config)}
+    return write_shards(plan, lambda _: _sample(example, config), recipe=recipe)
+
+
+def _sample(example: Example, config: RigConfig) -> Sample:
+    rig, motion = example.rig, example.motion
+    elevation = float(np.random.default_rng(int(example.digest[:8], 16)).uniform(-5, 30))
+    seen = film(rig.figure, motion, views=config.views, size=config.size, elevation=elevation)
+    note = object_note(seen, rig.figure.parts) | _rig_note(example)
+    return Sample(object_arrays(seen) | _rig_arrays(rig, motion), note)
 
 
 def _animated(asset: Asset) -> tuple[Figure, Motion]:
@@ -137,13 +158,12 @@ def _animated(asset: Asset) -> tuple[Figure, Motion]:
         raise UsageError("no skin: nothing says how its surface moves", asset.name)
     if not asset.motions:
         raise UsageError("no animation", asset.name)
-    return asset.figures[0], max(asset.motions.values(), key=len)
+    return asset.figures[0], max(asset.motions.values(), key=lambda motion: motion.seconds)
 
 
-def _at(motion: Motion, frames: np.ndarray) -> Motion:
-    """A motion at evenly spaced frames over its length."""
-    wanted = (len(frames) - 1) / max((len(motion) - 1) / motion.fps, 1e-6)
-    return resampled(motion, wanted)[: len(frames)]
+def _at(motion: Motion, frames: int) -> Motion:
+    """A motion at `frames` evenly spaced times over its length."""
+    return resampled(motion, (frames - 1) / max((len(motion) - 1) / motion.fps, 1e-6))[:frames]
 
 
 def _rig_arrays(rig: KinematicRig, motion: Motion) -> dict[str, np.ndarray]:
@@ -158,13 +178,13 @@ def _rig_arrays(rig: KinematicRig, motion: Motion) -> dict[str, np.ndarray]:
     }
 
 
-def _rig_note(rig: KinematicRig, motion: Motion, name: str, digest: str) -> dict[str, object]:
+def _rig_note(example: Example) -> dict[str, object]:
     return {
         "recipe": "rigs",
-        "file": name,
-        "sha256": digest,
-        "fps": motion.fps,
-        "merged": rig.merged,
-        "joint_names": list(rig.figure.skeleton.names),
+        "file": example.name,
+        "sha256": example.digest,
+        "fps": example.motion.fps,
+        "merged": example.rig.merged,
+        "joint_names": list(example.rig.figure.skeleton.names),
         "tags": [],
     }

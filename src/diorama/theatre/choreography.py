@@ -51,13 +51,19 @@ def random_dance(rng: np.random.Generator, seconds: float, moves: Sequence[str] 
         rng: the only source of chance.
         seconds: of the clip.
         moves: what to choose from; every move by default.
+
+    Raises:
+        UsageError: no move.
     """
     names = list(MOVES) if moves is None else list(moves)
+    if not names:
+        raise UsageError("no moves to choose from", "moves", f"choose among {', '.join(MOVES)}")
     count = 1 if seconds < 2.5 or rng.random() < 0.6 else 2
     chosen = tuple(names[i] for i in rng.integers(len(names), size=count))
     first = max(seconds * float(rng.uniform(0.4, 0.6)), BLEND + 0.1) if count == 2 else max(seconds, BLEND + 0.1)
     lasts = (first,) if count == 1 else (first, max(seconds - first, BLEND + 0.1))
-    return Dance(chosen, lasts, random_style(rng), float(rng.uniform(0, 1.2)))
+    start = float(rng.uniform(0, 1.2))
+    return Dance(chosen, lasts, random_style(rng), 0.0 if chosen[0] == "kick" else start)  # a kick is over soon
 
 
 def perform(dance: Dance, figure: Figure, frames: int, fps: float) -> Motion:
@@ -118,8 +124,9 @@ def _complete(curves: Curves) -> Curves:
 def _led_on(curves: Curves, before: Curves, here: int) -> Curves:
     """A move shifted and turned so that at frame `here` its hips are where those of the move before are."""
     turn = before["heading"][here] - curves["heading"][here]
-    turn -= 360 * round(turn / 360) if abs(turn) > 360 else 0
     found = dict(curves, heading=curves["heading"] + turn)
+    for name in ("pitch", "roll"):  # whole turns of a roll or wheel are not unwound
+        found[name] = curves[name] + 360 * round((before[name][here] - curves[name][here]) / 360)
     start, shift = _ground(curves, here), _ground(before, here)
     x, z = _turned(curves["x"] - start[0], curves["z"] - start[1], turn)
     found |= {"x": x + shift[0], "z": z + shift[1]}

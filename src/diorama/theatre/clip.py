@@ -6,9 +6,10 @@ with 53 random bits a number, of which a clip has several hundreds; the seeds al
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from diorama.core.camera import Cameras
 from diorama.errors import UsageError
@@ -18,12 +19,12 @@ from diorama.theatre.actor import Actor
 from diorama.theatre.anatomy import leg_length
 from diorama.theatre.cameras import KINDS, Kind, Track, beside, look_at, random_track
 from diorama.theatre.choreography import perform, random_dance
-from diorama.theatre.dressing import dress
+from diorama.theatre.dressing import Dressed, dress
 from diorama.theatre.light import Light
 from diorama.theatre.moves import MOVES
 from diorama.theatre.render import FrameView, Layer, render
 from diorama.theatre.sky import sky_picture
-from diorama.theatre.stage import Stage, check_cameras, random_stage
+from diorama.theatre.stage import Stage, random_stage
 from diorama.theatre.surface import put_together
 from diorama.theatre.wardrobe import random_outfit
 
@@ -56,7 +57,7 @@ class Script:
     actors: tuple[int, int] = (1, MOST_ACTORS)
     moves: tuple[str, ...] = tuple(MOVES)
     cameras: tuple[Kind, ...] = KINDS
-    kind: str = ""
+    kind: Literal["", "room", "open"] = ""
     occluders: float = 0.6
     objects: float = 0.5
     stereo: float = 0.0
@@ -97,7 +98,7 @@ class Clip:
     actors: tuple[Actor, ...]
     views: tuple[Cameras, ...]
     light: Light
-    sky: np.ndarray = field(repr=False)
+    sky: UInt8[np.ndarray, "h w 3"] = field(repr=False)
     filmed: Kind
     stage: str
     moves: tuple[tuple[str, ...], ...]
@@ -140,24 +141,35 @@ def random_clip(seed: int, script: Script = Script(), cast: Cast | None = None) 
     layers = [Layer("scene", "scene", put_together(stage.meshes)), *(actor.layer() for actor in actors)]
     layers += _objects(rng, script, played)
     layers += _occluders(rng, script, actors, cameras)
-    views = (cameras, beside(cameras, script.stereo)) if script.stereo else (cameras,)
+    views = _eyes(cameras, script)
     return Clip(
         seed, tuple(layers), tuple(actors), views, stage.light, stage.sky, filmed, stage.kind, moves, script.fps
     )
 
 
+def _eyes(cameras: Cameras, script: Script) -> tuple[Cameras, ...]:
+    """The views of a clip: one, or the left and the right eye."""
+    return (cameras, beside(cameras, script.stereo)) if script.stereo else (cameras,)
+
+
 Played = tuple[Actor, tuple[str, ...]]
 
 
-def _random_actor(rng: np.random.Generator, cast: Cast, name: str, script: Script) -> tuple[Actor, tuple[str, ...]]:
-    """Somebody of the cast, or between two of them, in an outfit, doing something."""
+def random_person(rng: np.random.Generator, cast: Cast) -> Dressed:
+    """Somebody of the cast, or between two of them, in an outfit."""
     first, second = (cast.people[i] for i in rng.choice(len(cast.people), 2, replace=False))
     share = 0.0 if first.age != second.age or rng.random() < 0.4 else float(rng.uniform(0, 0.5))
     figure = cast.figure((1 - share) * cast.person(first.name) + share * cast.person(second.name))
     outfit = random_outfit(rng, child=first.age == "child", female=first.sex == "female")
+    return dress(cast, figure, outfit)
+
+
+def _random_actor(rng: np.random.Generator, cast: Cast, name: str, script: Script) -> Played:
+    """Somebody doing something."""
+    dressed = random_person(rng, cast)
     dance = random_dance(rng, script.frames / script.fps, script.moves)
-    motion = perform(dance, figure, script.frames, script.fps)
-    return Actor(name, dress(cast, figure, outfit), motion, heading=float(rng.uniform(-np.pi, np.pi))), dance.moves
+    motion = perform(dance, dressed.body, script.frames, script.fps)
+    return Actor(name, dressed, motion, heading=float(rng.uniform(-np.pi, np.pi))), dance.moves
 
 
 def _placed(rng: np.random.Generator, played: Sequence[Played]) -> list[Played]:
@@ -201,17 +213,14 @@ def _filmed(rng: np.random.Generator, script: Script, stage: Stage, actors: Sequ
         kind = script.cameras[int(rng.integers(len(script.cameras)))]
         distance = fit * float(rng.uniform(0.85, 1.6)) * (1 - 0.5 * attempt / _TRIES)
         place, look = random_track(rng, kind, target, script.fps, distance=distance)
-        if all(
-            _sees(stage, a, b)
-            for a, b in zip(place[:: max(len(place) // 6, 1)], look[:: max(len(place) // 6, 1)], strict=True)
-        ):
-            return look_at(place, look, height=script.height, width=script.width, focal=focal), kind
+        cameras = look_at(place, look, height=script.height, width=script.width, focal=focal)
+        sixth = max(len(place) // 6, 1)
+        seen = all(_sees(stage, a, b) for a, b in zip(place[::sixth], look[::sixth], strict=True))
+        if seen and all(stage.free(eye) for view in _eyes(cameras, script) for eye in view.centers):
+            return cameras, kind
     middle = np.repeat(target.mean(axis=0)[None], len(target), axis=0)
-    away = _freest(stage, middle[0], fit)
-    place = middle + np.array([0.02, 0.35, away])
-    cameras = look_at(place, middle, height=script.height, width=script.width, focal=focal)
-    check_cameras(stage, cameras)
-    return cameras, "static"
+    place = middle + np.array([0.02, 0.35, _freest(stage, middle[0], fit)])
+    return look_at(place, middle, height=script.height, width=script.width, focal=focal), "static"
 
 
 def _sees(stage: Stage, place: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"]) -> bool:
@@ -220,7 +229,7 @@ def _sees(stage: Stage, place: Float[np.ndarray, "3"], target: Float[np.ndarray,
 
 
 def _freest(stage: Stage, target: Float[np.ndarray, "3"], fit: float) -> float:
-    """How far straight in front of the target a camera can stand, up to `fit` metres."""
+    """How far straight in front of the target a camera can stand, metres: up to `fit`, at least in the free middle."""
     far = np.linspace(fit, 1.2, 24)
     free = [d for d in far if stage.free(target + np.array([0.02, 0.35, d]))]
     return float(free[0]) if free else 1.2
@@ -233,7 +242,8 @@ def _objects(rng: np.random.Generator, script: Script, played: Sequence[Played])
         if moves[-1] == "sit":
             found.append(props.seat(rng, f"{actor.name}_seat", actor))
         elif "kick" in moves:
-            found.append(props.kicked_ball(rng, f"{actor.name}_ball", actor))
+            ball = props.kicked_ball(rng, f"{actor.name}_ball", actor)
+            found += [] if ball is None else [ball]
         if rng.random() < script.objects and not set(moves) & {"cartwheel", "floor_roll"}:
             found.append(props.random_held(rng, f"{actor.name}_held", actor))
     return found

@@ -3,9 +3,10 @@
 A sample is a function of (recipe, seed, number) alone, so that shards can be made anywhere, in any order, and again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,13 @@ from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_centers
 from diorama.theatre.actor import canonical_picture
 from diorama.theatre.choreography import perform, random_dance
-from diorama.theatre.clip import EYES, Clip, Script, random_clip
-from diorama.theatre.dressing import dress
+from diorama.theatre.clip import EYES, Clip, Script, random_clip, random_person
 from diorama.theatre.menagerie import FAMILIES, random_creature, random_motion
+from diorama.theatre.moves import EXTREME
 from diorama.theatre.render import FrameView
 from diorama.theatre.shards import Sample, ShardPlan, write_shards
 from diorama.theatre.truth import joints_of, tags_of
 from diorama.theatre.turntable import Turntable, film
-from diorama.theatre.wardrobe import random_outfit
 
 Recipe = Literal["person", "scene", "parts", "stereo"]
 RECIPES: tuple[Recipe, ...] = ("person", "scene", "parts", "stereo")
@@ -82,7 +82,8 @@ def write_dataset(
 
 def sample(config: DatasetConfig, number: int) -> Sample:
     """One sample of a set."""
-    torch.set_num_threads(1)  # samples are made side by side
+    if parent_process() is not None:  # a worker: samples are made side by side
+        torch.set_num_threads(1)
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1, np.uint64)[0])
     return _object(config, seed) if config.recipe == "parts" else clip_sample(config, random_clip(seed, script(config)))
 
@@ -126,7 +127,7 @@ def clip_sample(config: DatasetConfig, clip: Clip) -> Sample:
     return Sample(arrays, _note(config, clip, tags_of(clip, films[0], joints[0])))
 
 
-def _stack(films: Sequence[Sequence[FrameView]], of: Any) -> np.ndarray:
+def _stack(films: Sequence[Sequence[FrameView]], of: Callable[[FrameView], np.ndarray]) -> np.ndarray:
     """Something of each frame as "v t ..."."""
     return np.stack([np.stack([of(frame) for frame in frames]) for frames in films])
 
@@ -179,10 +180,10 @@ def _object(config: DatasetConfig, seed: int) -> Sample:
     rng = np.random.default_rng(seed)
     extreme = bool(rng.random() < EXTREME_SHARE)
     if rng.random() < PEOPLE_SHARE:
-        cast = load_cast()
-        figure = cast.figure(cast.people[int(rng.integers(len(cast.people)))].name)
-        family, body = "person", dress(cast, figure, random_outfit(rng)).body
-        motion = perform(random_dance(rng, config.frames / config.fps), body, config.frames, config.fps)
+        family, body = "person", random_person(rng, load_cast()).body
+        dance = random_dance(rng, config.frames / config.fps)
+        extreme = bool(set(dance.moves) & set(EXTREME))
+        motion = perform(dance, body, config.frames, config.fps)
         motion = replace(motion, root=motion.root * np.array([0, 1, 0], np.float32))  # objects stay in the middle
     else:
         family = FAMILIES[int(rng.integers(len(FAMILIES)))]

@@ -20,7 +20,7 @@ KICK_TIME = 0.85
 def greet(t: Curve, style: Style) -> Curves:
     """Wave with one hand."""
     curves, side = stand(t, style), style.side
-    up = pulse(t, 0.1, 0.8, 60.0, 61.0)
+    up = ease((t - 0.1) / 0.7)
     sway = wave(t, 1.7 * style.tempo, style.phase)
     high = 78 + 34 * style.numbers[0]
     curves |= {

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float32
 
 from diorama.core.mesh import Mesh
+from diorama.core.rotations import from_axis_angle, to_matrix
 from diorama.figures.pose import Bones, global_transforms
 from diorama.theatre import palette, shapes, textures
 from diorama.theatre.actor import Actor
@@ -21,6 +22,8 @@ BALL = 0.11
 GRAVITY = 9.81
 BOUNCE = 0.6
 """The share of its upward speed that a ball keeps."""
+KICK_SPEED = 2.0
+"""Metres a second of a foot that kicks."""
 PALM = 0.09
 """From the wrist to the middle of the palm, metres."""
 
@@ -28,9 +31,8 @@ PALM = 0.09
 def random_occluder(rng: np.random.Generator, name: str, place: tuple[float, float]) -> Layer:
     """Something that stands at (x, z) before the actors."""
     make = OCCLUDERS[int(rng.integers(len(OCCLUDERS)))]
-    meshes = [
-        shapes.moved(shapes.turned(m, float(rng.uniform(-0.5, 0.5))), (place[0], 0.0, place[1])) for m in make(rng)
-    ]
+    heading = float(rng.uniform(-0.5, 0.5))
+    meshes = [shapes.moved(shapes.turned(mesh, heading), (place[0], 0.0, place[1])) for mesh in make(rng)]
     return Layer(name, "occluder", put_together(meshes))
 
 
@@ -38,7 +40,7 @@ def random_held(rng: np.random.Generator, name: str, actor: Actor) -> Layer:
     """Something in an actor's hand, moving with it."""
     side: Side = "left" if rng.random() < 0.5 else "right"
     make = HELD[int(rng.integers(len(HELD)))]
-    meshes = make(rng)
+    meshes = make(rng) if side == "left" else [shapes.mirrored(mesh) for mesh in make(rng)]
     places = held_places(actor, side, np.concatenate([mesh.vertices for mesh in meshes]))
     ends = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
     moving = [np.ascontiguousarray(places[:, a:b]) for a, b in pairwise(ends)]
@@ -51,7 +53,8 @@ def held_places(actor: Actor, side: Side, vertices: Float32[np.ndarray, "v 3"]) 
     Args:
         actor: whose hand.
         side: which.
-        vertices: about the middle of the palm: x across the palm, y along the thumb's side, z along the fingers.
+        vertices: about the middle of the palm: y to the thumb's side, z along the fingers, x out of the back of a
+            left hand and out of the palm of a right one.
     """
     motion, skeleton, end = actor.motion, actor.motion.skeleton, ".L" if side == "left" else ".R"
     wrist = skeleton.index(f"wrist{end}")
@@ -63,28 +66,30 @@ def held_places(actor: Actor, side: Side, vertices: Float32[np.ndarray, "v 3"]) 
     axes = np.stack([np.cross(y, z), y, z])
     palm = vertices @ axes + PALM * z  # about the wrist, in the rest pose
     bones = Bones.of(skeleton)
-    turns = global_transforms(bones, torch.from_numpy(motion.rotations), torch.from_numpy(motion.root))[
-        :, wrist
-    ].numpy()
+    joints = global_transforms(bones, torch.from_numpy(motion.rotations), torch.from_numpy(motion.root))
+    turns = joints[:, wrist].numpy()
     turned = np.einsum("tij,vj->tvi", turns[:, :3, :3] @ skeleton.rest[wrist, :3, :3].T, palm)
     return actor.stand((turned + turns[:, None, :3, 3]).astype(np.float32))
 
 
-def kicked_ball(rng: np.random.Generator, name: str, actor: Actor) -> Layer:
-    """A ball that lies before a foot until that foot is fastest, and flies off then."""
+def kicked_ball(rng: np.random.Generator, name: str, actor: Actor) -> Layer | None:
+    """A ball that lies before a foot until that foot is fastest, and flies off then; None where nobody kicks."""
     motion, fps = actor.motion, actor.motion.fps
     toes = actor.joints()[:, [motion.skeleton.index("toes.L"), motion.skeleton.index("toes.R")]].astype(np.float64)
-    ahead = np.array([np.sin(actor.heading), 0.0, np.cos(actor.heading)])
-    speed = np.gradient(toes @ ahead, axis=0) * fps if len(toes) > 1 else np.zeros((1, 2))
-    met, which = np.unravel_index(speed.argmax(), speed.shape)
-    foot = toes[:, which]
-    start = foot[met] + ahead * (BALL + 0.04)
+    ways = np.stack([_way(actor, frame) for frame in range(len(toes))])
+    steps = np.gradient(toes, axis=0) * fps if len(toes) > 1 else np.zeros_like(toes)
+    speed = np.einsum("tkc,tc->tk", steps, ways)
+    met, which = (int(i) for i in np.unravel_index(speed.argmax(), speed.shape))
+    if speed[met, which] < KICK_SPEED:
+        return None
+    ahead = ways[met]
+    start = toes[met, which] + ahead * (BALL + 0.04)
     start[1] = BALL
     velocity = ahead * float(rng.uniform(3.5, 7)) + np.array([0.0, float(rng.uniform(1.0, 3.5)), 0.0])
-    time = np.maximum(np.arange(len(foot)) - int(met), 0) / fps
+    time = np.maximum(np.arange(len(toes)) - met, 0) / fps
     path = start + np.stack([velocity[0] * time, _bounces(velocity[1], time), velocity[2] * time], axis=1)
     ball = shapes.ball((0.0, 0.0, 0.0), BALL, _football(rng), around=16)
-    spun = np.stack([_about(np.cross([0.0, 1, 0], ahead), 6 * t) for t in time])
+    spun = to_matrix(from_axis_angle(np.cross([0.0, 1, 0], ahead) * 6 * time[:, None]))
     places = np.einsum("tij,vj->tvi", spun, ball.vertices) + path[:, None]
     return Layer(name, "object", put_together([ball], [places.astype(np.float32)]))
 
@@ -92,13 +97,22 @@ def kicked_ball(rng: np.random.Generator, name: str, actor: Actor) -> Layer:
 def seat(rng: np.random.Generator, name: str, actor: Actor) -> Layer:
     """A stool below where an actor's hips are at the end."""
     hips = actor.joints()[-1, [actor.motion.skeleton.index(f"upperleg01{end}") for end in (".L", ".R")]]
-    x, height, z = (float(v) for v in hips.mean(axis=0))
-    behind = -0.1 * np.array([np.sin(actor.heading), np.cos(actor.heading)])
+    way = _way(actor, -1)
+    x, height, z = (hips.mean(axis=0) - 0.1 * way).tolist()
     top = max(height - 0.1, 0.12)
-    size = (0.42, top, 0.36)
-    stool = shapes.box((0.0, top / 2, 0.0), size, textures.wood(rng, palette.paint(rng)), 0.6)
-    mesh = shapes.moved(shapes.turned(stool, actor.heading), (x + behind[0], 0.0, z + behind[1]))
+    stool = shapes.box((0.0, top / 2, 0.0), (0.42, top, 0.36), textures.wood(rng, palette.paint(rng)), 0.6)
+    mesh = shapes.moved(shapes.turned(stool, float(np.arctan2(way[0], way[2]))), (x, 0.0, z))
     return Layer(name, "object", put_together([mesh]))
+
+
+def _way(actor: Actor, frame: int) -> Float[np.ndarray, "3"]:
+    """Where the hips look, level, on the stage."""
+    motion = actor.motion
+    ahead = to_matrix(motion.rotations[frame, 0].astype(np.float64))[:, 2]
+    c, s = np.cos(actor.heading), np.sin(actor.heading)
+    level = np.array([c * ahead[0] + s * ahead[2], 0.0, c * ahead[2] - s * ahead[0]])
+    length = float(np.linalg.norm(level))
+    return level / length if length > 1e-6 else np.array([s, 0.0, c])
 
 
 def _bounces(upward: float, time: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
@@ -111,13 +125,6 @@ def _bounces(upward: float, time: Float[np.ndarray, " t"]) -> Float[np.ndarray, 
         height = np.where(now, speed * s - GRAVITY * s * s / 2, height)
         begun, speed = begun + lasts, speed * BOUNCE
     return height
-
-
-def _about(axis: Float[np.ndarray, "3"], angle: float) -> Float[np.ndarray, "3 3"]:
-    """The rotation about a unit axis (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _plain(rng: np.random.Generator) -> Texture:

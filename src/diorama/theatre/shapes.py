@@ -29,7 +29,7 @@ def box(middle: Vector, size: Vector, texture: Texture, repeat: float, *, inside
         inside: seen from within, as a room is.
     """
     half = np.array(size) / 2
-    vertices: list[Float[np.ndarray, 3]] = []
+    vertices: list[np.ndarray] = []
     uvs: list[tuple[float, float]] = []
     faces: list[tuple[int, int, int]] = []
     for axis, sign, (u_axis, u_sign), (v_axis, v_sign) in _FACES:
@@ -127,7 +127,7 @@ def leaves(
         middle, size: of the ellipsoid; half axes.
         texture: of which each leaf shows a piece.
         count: leaves.
-        leaf: their length.
+        leaf: half their length.
     """
     way = rng.normal(size=(count, 3))
     way /= np.linalg.norm(way, axis=1, keepdims=True)
@@ -153,6 +153,13 @@ def turned(mesh: Mesh, heading: float) -> Mesh:
 def moved(mesh: Mesh, by: Vector) -> Mesh:
     """The mesh elsewhere."""
     return replace(mesh, vertices=(mesh.vertices + np.array(by)).astype(np.float32))
+
+
+def mirrored(mesh: Mesh) -> Mesh:
+    """The mesh mirrored about x = 0."""
+    faces = np.ascontiguousarray(mesh.faces[:, ::-1])
+    uv_faces = None if mesh.uv_faces is None else np.ascontiguousarray(mesh.uv_faces[:, ::-1])
+    return replace(mesh, vertices=mesh.vertices * np.array([-1, 1, 1], np.float32), faces=faces, uv_faces=uv_faces)
 
 
 def stretched(mesh: Mesh, by: Vector) -> Mesh:

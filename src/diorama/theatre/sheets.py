@@ -1,6 +1,5 @@
 """A sample of a set as a row of pictures, for people to look at before anything is trained on it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,10 @@ def sheet_of(folder: Path, most: int = 16) -> Picture:
     paths = sorted(folder.glob("*.tar")) if folder.is_dir() else []
     if not paths:
         raise UsageError("no shards (.tar) there", str(folder), "make some: diorama data theatre -n 8 -o DIR")
-    each = -(-most // len(paths))
-    chosen = paths[:: max(len(paths) // most, 1)][:most]
-    rows = [picture for path in chosen for picture in _rows(path, each)]
-    return contact_sheet(rows[: most * COLUMNS], COLUMNS)
+    chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))]
+    shares = np.diff(np.linspace(0, most, len(chosen) + 1).round().astype(int))
+    rows = [picture for path, share in zip(chosen, shares, strict=True) for picture in _rows(path, int(share))]
+    return contact_sheet(rows, COLUMNS)
 
 
 def _rows(path: Path, most: int) -> list[Picture]:
@@ -101,12 +100,3 @@ def _fit(picture: Picture) -> UInt8[np.ndarray, "side side 3"]:
     page = np.full((SIDE, SIDE, 3), 24, np.uint8)
     page[: len(rows), : len(columns)] = small
     return page
-
-
-def listed(samples: Iterable[tuple[str, Sample]]) -> dict[str, int]:
-    """How often each tag occurs."""
-    counts: dict[str, int] = {}
-    for _, found in samples:
-        for tag in found.note.get("tags", []) or ["none"]:
-            counts[tag] = counts.get(tag, 0) + 1
-    return counts

@@ -13,7 +13,7 @@ def sky_picture(sky: UInt8[np.ndarray, "h w 3"], camera: Cameras) -> UInt8[np.nd
     """What a camera of one view sees of an infinitely far panorama.
 
     Args:
-        sky: rows from straight up to straight down, columns once around from -Z over +X.
+        sky: rows from straight up to straight down, columns once around: -Z in the middle, +X right of it.
         camera: one view.
     """
     rays = camera.viewmats[0, :3, :3].T @ np.linalg.inv(camera.Ks[0])
@@ -31,7 +31,7 @@ def _look(image, sky, rays: Float32[np.ndarray, "3 3"]):
     coarse = np.empty((height, width, 3), np.float32)
     for i in range(height):
         for j in range(width):
-            u, v = np.float32(j * step), np.float32(i * step)
+            u, v = np.float32(j * step + 0.5), np.float32(i * step + 0.5)
             x = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
             y = rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]
             z = rays[2, 0] * u + rays[2, 1] * v + rays[2, 2]

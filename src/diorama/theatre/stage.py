@@ -3,7 +3,6 @@
 The middle of the stage is free: actors are within `FREE` metres of the origin, cameras look at it from the front (+Z).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from diorama.errors import UsageError
 from diorama.theatre import palette, shapes, textures
 from diorama.theatre.furniture import furniture, outdoors
 from diorama.theatre.light import Light, random_light
-from diorama.theatre.textures import Material, Rgb, Texture
+from diorama.theatre.textures import Material, Rgb
 
 FREE = 2.2
 """Metres around the origin in which nothing stands."""
@@ -66,8 +65,14 @@ def check_cameras(stage: Stage, cameras: Cameras) -> None:
 
 
 def random_stage(rng: np.random.Generator, kind: str | None = None) -> Stage:
-    """A stage; "room", "open", or either."""
+    """A stage; "room", "open", or either.
+
+    Raises:
+        UsageError: another kind.
+    """
     chosen = kind or ("room" if rng.random() < 0.5 else "open")
+    if chosen not in ("room", "open"):
+        raise UsageError(f"no kind of stage called {chosen!r}", "kind", "give room or open")
     return _room(rng) if chosen == "room" else _open(rng)
 
 
@@ -93,7 +98,7 @@ def _room(rng: np.random.Generator) -> Stage:
         if rng.random() < 0.35:  # along a side wall instead
             side = float(rng.choice([-1, 1]))
             place = (side * (wide / 2 - 0.45), 0.0, float(rng.uniform(low[2] + 0.5, low[2] + 0.6 * deep)))
-        _put(meshes, solids, furniture(rng, place))
+        _put(meshes, solids, furniture(rng, place), (_triple(low), _triple(top)))
     light = random_light(rng, indoors=True)
     return Stage("room", tuple(meshes), tuple(solids), (_triple(low), _triple(top)), light, _sky(rng, light))
 
@@ -112,14 +117,21 @@ def _open(rng: np.random.Generator) -> Stage:
         angle = float(rng.uniform(0.55 * np.pi, 1.45 * np.pi))  # behind and beside; 0 is towards the camera
         far = float(rng.uniform(FREE + 1.2, 9))
         place = (far * float(np.sin(angle)), 0.0, far * float(np.cos(angle)))
-        _put(meshes, solids, outdoors(rng, place))
+        _put(meshes, solids, outdoors(rng, place), ((-60.0, -5.0, -60.0), (60.0, 30.0, 60.0)))
     bounds = ((-25.0, 0.05, back + 0.5), (25.0, 12.0, 25.0))
     return Stage("open", tuple(meshes), tuple(solids), bounds, light, _sky(rng, light))
 
 
-def _put(meshes: list[Mesh], solids: list[Box], found: list[Mesh]) -> None:
-    """Add things, each with the box around it."""
-    for mesh in found:
+def _put(meshes: list[Mesh], solids: list[Box], found: list[Mesh], bounds: Box) -> None:
+    """Add a thing of several pieces, moved off the walls, unless it would stand in the free middle."""
+    places = np.concatenate([mesh.vertices for mesh in found])
+    low, high = places.min(axis=0), places.max(axis=0)
+    shift = np.maximum(np.array(bounds[0]) - low, 0) + np.minimum(np.array(bounds[1]) - high, 0)
+    shift[1] = 0
+    nearest = np.maximum(np.maximum(low + shift, -(high + shift)), 0)[[0, 2]]
+    if np.linalg.norm(nearest) < FREE:
+        return
+    for mesh in (shapes.moved(mesh, _triple(shift)) for mesh in found):
         meshes.append(mesh)
         solids.append((_triple(mesh.vertices.min(axis=0)), _triple(mesh.vertices.max(axis=0))))
 
@@ -149,7 +161,7 @@ def _on_the_wall(rng: np.random.Generator, wide: float, high: float, back: float
 
 
 def _sky(rng: np.random.Generator, light: Light) -> UInt8[np.ndarray, "h w 3"]:
-    """Blue to haze with clouds, and ground below the horizon; the sun warms its side."""
+    """Blue to haze with clouds, in the colour of the light, and ground below the horizon."""
     rows, columns = 64, 128
     up = np.cos(np.linspace(0, np.pi, rows))[:, None]
     clouds = np.clip((textures.noise(rng, 4, 4, size=128)[:rows] - rng.uniform(0.35, 0.8)) * 3, 0, 1) * np.clip(
@@ -169,7 +181,7 @@ _FLOORS: tuple[Material, ...] = (textures.wood, textures.tiles, textures.carpet,
 _GROUNDS: tuple[Material, ...] = (textures.grass, textures.gravel, textures.plaster, textures.tiles, textures.wood)
 
 
-def _one(rng: np.random.Generator, choices: tuple[Material, ...]) -> Callable[[np.random.Generator, Rgb], Texture]:
+def _one(rng: np.random.Generator, choices: tuple[Material, ...]) -> Material:
     return choices[int(rng.integers(len(choices)))]
 
 

@@ -19,7 +19,7 @@ from diorama.theatre.surface import put_together
 FIELD_OF_VIEW = 33.8
 """Degrees, as in the SV3D family."""
 FILLED = 0.82
-"""The share of the picture's side that the ball around the whole clip fills at most."""
+"""The share of the view's angle that the ball around the whole clip fills."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,11 @@ import numpy as np
 
 from diorama.core.figure import Figure, Motion
 from diorama.errors import UsageError
-from diorama.theatre.menagerie.animals import biped, fish_or_snake, hand, insect, plant, quadruped
+from diorama.theatre.menagerie.animals import biped, hand, quadruped
 from diorama.theatre.menagerie.bones import Bone
 from diorama.theatre.menagerie.gaits import moved
 from diorama.theatre.menagerie.growth import grown
+from diorama.theatre.menagerie.growths import fish_or_snake, insect, plant
 from diorama.theatre.menagerie.machines import furniture, robot
 
 _MAKERS: dict[str, Callable[[np.random.Generator], tuple[Bone, ...]]] = {

@@ -8,6 +8,8 @@ import numpy as np
 Number = float | int
 Point = tuple[Number, Number, Number]
 Shape = Literal["capsule", "ellipsoid", "box"]
+SIDES = (("left", 1.0), ("right", -1.0))
+"""With the sign of x."""
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
@@ -80,11 +82,6 @@ class Plan:
 def along(start: Point, by: Point) -> Point:
     """A point moved by a vector."""
     return start[0] + by[0], start[1] + by[1], start[2] + by[2]
-
-
-def flipped(point: Point) -> Point:
-    """The mirrored place about x = 0."""
-    return -point[0], point[1], point[2]
 
 
 def vary(rng: np.random.Generator, value: float, by: float = 0.25) -> float:

@@ -41,9 +41,7 @@ def moved(
             )
             vectors = np.radians(angle)[:, None] * np.array(hinge.axis)
             turns[:, number] = multiply(turns[:, number], from_axis_angle(vectors))
-    root = np.zeros((frames, 3), np.float32)
-    root[:, 1] = 0.012 * np.sin(2 * np.pi * (2 * rate * time + phase))
-    return Motion(skeleton, normalize(turns).astype(np.float32), root, fps)
+    return Motion(skeleton, normalize(turns).astype(np.float32), np.zeros((frames, 3), np.float32), fps)
 
 
 def _rhythm(hinge: Hinge, time: Float[np.ndarray, " t"], rate: float, phase: float, size: float) -> np.ndarray:

@@ -2,23 +2,20 @@
 
 import numpy as np
 
-from diorama.theatre.menagerie.bones import Bone, Hinge, Plan, Point, X, Y, Z, along, vary
-
-Bones = tuple[Bone, ...]
-SIDES = (("left", 1.0), ("right", -1.0))
+from diorama.theatre.menagerie.bones import SIDES, Bone, Hinge, Plan, Point, X, Y, Z, along, vary
 
 
-def robot(rng: np.random.Generator) -> Bones:
+def robot(rng: np.random.Generator) -> tuple[Bone, ...]:
     """An arm, a rover, or a walker of boxes."""
     return (_arm, _rover, _walker)[int(rng.integers(3))](rng)
 
 
-def furniture(rng: np.random.Generator) -> Bones:
+def furniture(rng: np.random.Generator) -> tuple[Bone, ...]:
     """A lamp, cabinet, swivel chair or folding screen."""
     return (_lamp, _cabinet, _chair, _screen)[int(rng.integers(4))](rng)
 
 
-def _arm(rng: np.random.Generator) -> Bones:
+def _arm(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     wide = vary(rng, 0.2)
     plan.add("base", "", (0, 0, 0), (0, 0.1, 0), (wide, wide), shape="box")
@@ -48,14 +45,15 @@ def _arm(rng: np.random.Generator) -> Bones:
     return tuple(plan.bones)
 
 
-def _rover(rng: np.random.Generator) -> Bones:
+def _rover(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     long, wide, wheel = vary(rng, 0.6), vary(rng, 0.17), vary(rng, 0.11)
     plan.add(
         "chassis", "", (0, wheel + 0.1, -long / 2), (0, wheel + 0.1, long / 2), (wide, 0.06), shape="box", across=X
     )
+    axles = np.linspace(-0.42, 0.42, int(rng.integers(2, 4))).tolist()
     for side, sign in SIDES:
-        for i, z in enumerate(np.linspace(-0.42, 0.42, int(rng.integers(2, 4))).tolist()):
+        for i, z in enumerate(axles):
             hub: Point = (sign * (wide + 0.03), wheel, z * long)
             plan.add(
                 f"{side}_wheel{i + 1}",
@@ -79,14 +77,14 @@ def _rover(rng: np.random.Generator) -> Bones:
     )
     tip = plan.bones[-1].tail
     plan.add("eye", "mast", tip, along(tip, (0, 0, 0.14)), (0.07, 0.05), Hinge(X, -35, 35, 0.5), shape="box", across=X)
-    dish = along((0, top, -0.2), (0, 0.0, 0.0))
+    dish: Point = (0, top, -0.2)
     plan.add(
         "dish", "chassis", dish, along(dish, (0, 0.05, -0.02)), (0.15, 0.15), Hinge(X, -45, 45, 0.3), shape="ellipsoid"
     )
     return tuple(plan.bones)
 
 
-def _walker(rng: np.random.Generator) -> Bones:
+def _walker(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     leg, wide = vary(rng, 0.42), vary(rng, 0.15)
     plan.add("hips", "", (0, leg, 0), (0, leg + 0.1, 0), (wide, 0.09), shape="box")
@@ -129,7 +127,7 @@ def _walker(rng: np.random.Generator) -> Bones:
     return tuple(plan.bones)
 
 
-def _lamp(rng: np.random.Generator) -> Bones:
+def _lamp(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     wide = vary(rng, 0.17)
     plan.add("foot", "", (0, 0, 0), (0, 0.05, 0), (wide, wide), shape="ellipsoid" if rng.random() < 0.5 else "box")
@@ -154,7 +152,7 @@ def _lamp(rng: np.random.Generator) -> Bones:
     return tuple(plan.bones)
 
 
-def _cabinet(rng: np.random.Generator) -> Bones:
+def _cabinet(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     wide, high, deep = vary(rng, 0.34), vary(rng, 0.9, 0.15), vary(rng, 0.2)
     front = deep + 0.02
@@ -170,7 +168,7 @@ def _cabinet(rng: np.random.Generator) -> Bones:
     return tuple(plan.bones)
 
 
-def _chair(rng: np.random.Generator) -> Bones:
+def _chair(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     seat, wide = vary(rng, 0.42), vary(rng, 0.24)
     plan.add("stand", "", (0, 0, 0), (0, 0.06, 0), (0.26, 0.26), shape="ellipsoid")
@@ -200,7 +198,7 @@ def _chair(rng: np.random.Generator) -> Bones:
     return tuple(plan.bones)
 
 
-def _screen(rng: np.random.Generator) -> Bones:
+def _screen(rng: np.random.Generator) -> tuple[Bone, ...]:
     plan = Plan()
     count, high = int(rng.integers(3, 6)), vary(rng, 0.85, 0.15)
     wide = 0.95 / count

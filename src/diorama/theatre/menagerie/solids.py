@@ -28,7 +28,7 @@ def distance(bone: Bone, points: Float64[np.ndarray, "*n 3"]) -> Float64[np.ndar
     local = (points - (head + tail) / 2) @ frame_of(bone)  # boxes count as ellipsoids here: only machines have them
     half = np.array([bone.size[0], np.linalg.norm(tail - head) / 2, bone.size[1]])
     scaled, steep = np.linalg.norm(local / half, axis=-1), np.linalg.norm(local / half**2, axis=-1)
-    return scaled * (scaled - 1) / np.maximum(steep, 1e-9)
+    return np.where(scaled < 1e-6, -half.min(), scaled * (scaled - 1) / np.maximum(steep, 1e-9))
 
 
 def frame_of(bone: Bone) -> Float64[np.ndarray, "3 3"]:
