@@ -8,6 +8,7 @@ import numpy as np
 from diorama.figures.cast import load_cast
 from diorama.media.images import save_image
 from diorama.media.mesh import read_glb, write_glb
+from diorama.theatre.actor import canonical_picture
 from diorama.theatre.choreography import Dance, perform
 from diorama.theatre.dressing import dress
 from diorama.theatre.look import contact_sheet
@@ -31,7 +32,7 @@ def main(folder: Path) -> None:
     dressed = dress(cast, cast.figure(cast.names[1]), random_outfit(rng))
     motion = perform(Dance(("walk", "wave"), (2.0, 2.0), random_style(rng)), dressed.body, 48, 12.0)
     write_glb(folder / "person.glb", dressed.figures, {"walk_and_wave": motion}, name=cast.names[1])
-    pictures += list(film(dressed.body, motion[::16], views=3, size=160, start=20).images[0])
+    pictures += [canonical_picture(dressed, 160, side)[0] for side in ("front", "back")]
     save_image(folder / "models.png", contact_sheet(pictures, 6))
     for path in sorted(folder.glob("*.glb")):
         (figure,) = read_glb(path).figures

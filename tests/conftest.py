@@ -1,5 +1,6 @@
 """Clips made on the spot: small, deterministic, of every shape a test asks for."""
 
+import importlib
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,8 +12,15 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of processes that tests start: its threads spin, and can starve
 
 ROOT = Path(__file__).parent.parent
+_CACHE = ROOT / ".numba_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+# Two processes that save kernels of different signatures at once can mix up numba's files: each process gets its own,
+# and so do the processes that tests start, whose code is not instrumented.
+os.environ["NUMBA_CACHE_DIR"] = str(_CACHE / "checked")
+importlib.import_module("numba")
+os.environ["NUMBA_CACHE_DIR"] = str(_CACHE / "plain")
 
 
 def picture(index: int, height: int, width: int) -> np.ndarray:

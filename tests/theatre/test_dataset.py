@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diorama.errors import DioramaError, UsageError
+from diorama.errors import DioramaError, LimitError, UsageError
 from diorama.theatre.dataset import RECIPES, DatasetConfig, sample, write_dataset
 from diorama.theatre.shards import Sample, read_shard
 from diorama.theatre.sheets import COLUMNS, SIDE, colors_of, pictures_of, sheet_of
@@ -70,6 +70,14 @@ def test_the_same_bytes_however_they_are_made(tmp_path: Path) -> None:
     assert [key for key, _ in read_shard(one[0])] == ["000000", "000001", "000002", "000003"]
 
 
+def test_a_stopped_run_binds_nobody(tmp_path: Path) -> None:
+    (tmp_path / "person.json").write_text("{")
+    (tmp_path / ".person-00000.tar.partial-999999999").write_bytes(b"")
+    paths = write_dataset(tmp_path, 1, DatasetConfig("person", **TINY))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["person-00000.tar", "person.json"]
+    assert [key for key, _ in read_shard(str(paths[0]))] == ["000000"]
+
+
 def test_samples_differ(samples: dict[str, Sample]) -> None:
     other = sample(DatasetConfig("person", **TINY), 2)
     assert not np.array_equal(other.arrays["image"], samples["person"].arrays["image"])
@@ -92,9 +100,12 @@ def test_sheets(samples: dict[str, Sample], tmp_path: Path) -> None:
         sheet_of(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"size": 3}, {"frames": 0}, {"views": 0}, {"fps": 0.0}, {"seed": -1}])
+BAD = [{"size": 3}, {"frames": 0}, {"views": 0}, {"fps": 0.0}, {"seed": -1}, {"size": 4096, "frames": 2000}]
+
+
+@pytest.mark.parametrize("change", BAD)
 def test_bad_configurations(change: dict[str, object]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises((UsageError, LimitError)):
         DatasetConfig(**change)  # type: ignore[arg-type]
 
 

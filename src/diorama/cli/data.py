@@ -44,6 +44,8 @@ class Theatre:
 
         if self.recipe not in RECIPES:
             raise UsageError(f"no recipe called {self.recipe!r}", "--recipe", f"choose one of {', '.join(RECIPES)}")
+        if self.workers < 0:
+            raise UsageError(f"{self.workers} workers", "--workers", "give 1 or more, or 0 for one a core")
         config = DatasetConfig(self.recipe, self.size, self.frames, self.fps, self.views, self.seed)
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             paths = write_dataset(
@@ -72,15 +74,16 @@ class Rigs:
     def run(self) -> int:
         """Render; returns the exit code."""
         from diorama.cli.progress import make_progress
+        from diorama.errors import UsageError
         from diorama.pipelines.rig_set import RigConfig, write_rigs
 
         config = RigConfig(self.size, self.views, self.frames)
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             done = write_rigs(Path(self.folder), Path(self.output), config, progress)
-        for path, reason in done.skipped:
-            if not self.common.json and not self.common.quiet:
-                sys.stdout.write(f"  skipped {path}: {reason}\n")
-        _tell(self.common, done.shards, f"{len(done.shards)} objects, {len(done.skipped)} files skipped")
+        if not done.shards:
+            given = f"none of {len(done.skipped)} models serves; the first: {done.skipped[0][1]}"
+            raise UsageError(given, str(Path(self.output) / "skipped.jsonl"), "see there for the others")
+        _tell(self.common, done.shards, f"{len(done.shards)} objects, {len(done.skipped)} files left out")
         return 0
 
 
@@ -105,6 +108,8 @@ class Look:
         if self.count < 1:
             raise UsageError(f"{self.count} samples", "-n", "give 1 or more")
         target = Path(self.output) if self.output else Path(self.folder) / "look.png"
+        if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp") or target.is_dir():
+            raise UsageError(f"no picture can be called {target.name!r}", "-o", "give a name such as look.png")
         save_image(target, sheet_of(Path(self.folder), self.count))
         _tell(self.common, [target], "")
         return 0

@@ -25,6 +25,7 @@ Command: TypeAlias = (
     | Annotated[Data, tyro.conf.subcommand("data")]
 )
 COMMANDS = ("stereo", "reproduce", "data", "doctor")
+DATA = ("theatre", "rigs", "look")
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
 
@@ -65,6 +66,10 @@ def _refusal(box: str, given: list[str]) -> UsageError:
         near = difflib.get_close_matches(given[0], COMMANDS, 1)
         hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(COMMANDS)};"
         return UsageError(f"no command called {given[0]!r}", "command line", f"{hint} see diorama --help")
+    if given[0] == "data" and len(given) > 1 and not given[1].startswith("-") and given[1] not in DATA:
+        near = difflib.get_close_matches(given[1], DATA, 1)
+        hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(DATA)};"
+        return UsageError(f"no data command called {given[1]!r}", "command line", f"{hint} see diorama data --help")
     rows = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
     what = " ".join(itertools.takewhile(lambda row: row.strip("─"), rows))
     meant = [row.split()[0] for row in rows if row.startswith("--")] if "Perhaps you meant" in box else []

@@ -4,15 +4,15 @@ import glob
 import json
 import multiprocessing
 import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from diorama.core.interrupts import deaf
 from diorama.core.progress import Progress
 from diorama.errors import DioramaError, InterruptedRunError, MediaError, OutOfMemoryError, UsageError
 from diorama.media.atomic import write_bytes
@@ -153,7 +153,7 @@ class _Worker(AbstractContextManager["_Worker"]):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         try:
-            with _deaf():  # a process inherits this, and so does not die of Ctrl-C while it starts
+            with deaf():  # a process inherits this, and so does not die of Ctrl-C while it starts
                 outcome = self._pool.submit(_attempt, job, config, run)
             result = outcome.result()
         except BrokenProcessPool:
@@ -170,19 +170,6 @@ class _Worker(AbstractContextManager["_Worker"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Ctrl-C is not heard in here; possible in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Each object becomes one shard; a file that cannot serve is named with its reason
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,8 @@ def write_rigs(folder: Path, output: Path, config: RigConfig = RigConfig(), prog
 
 def _models(folder: Path) -> Iterator[Path]:
     """Model files below a folder, by name; links are not followed."""
+    if folder.is_file():
+        raise UsageError("a file", str(folder), "give the folder that the models are in")
     if not folder.is_dir():
         raise UsageError("no such folder", str(folder), "give a folder of rigged models")
     count = 0
@@ -134,13 +136,14 @@ def _example(path: Path, name: str, config: RigConfig, seen: dict[str, str]) -> 
     reason = reject_reason(rig, motion)
     if reason:
         raise UsageError(reason, name)
+    motion = replace(motion, root=motion.root * np.array([0, 1, 0], np.float32))  # objects stay in the middle
     return Example(rig, _at(motion, config.frames), name, digest)
 
 
 def _filmed(example: Example, output: Path, config: RigConfig) -> list[Path]:
     """The shard of an example."""
     plan = ShardPlan(output, f"rig-{example.digest[:16]}", 1)
-    recipe = {"diorama": "rigs", "file": example.digest, **asdict(config)}
+    recipe = {"diorama": "rigs", "name": example.name, "sha256": example.digest, **asdict(config)}
     return write_shards(plan, lambda _: _sample(example, config), recipe=recipe)
 
 

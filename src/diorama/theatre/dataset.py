@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from diorama.core.progress import Progress
-from diorama.errors import UsageError
+from diorama.errors import LimitError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_centers
 from diorama.theatre.actor import canonical_picture
@@ -23,12 +23,14 @@ from diorama.theatre.clip import EYES, Clip, Script, random_clip, random_person
 from diorama.theatre.menagerie import FAMILIES, random_creature, random_motion
 from diorama.theatre.moves import EXTREME
 from diorama.theatre.render import FrameView
-from diorama.theatre.shards import Sample, ShardPlan, write_shards
+from diorama.theatre.shards import MEMBER_BYTES, Sample, ShardPlan, write_shards
 from diorama.theatre.truth import joints_of, tags_of
 from diorama.theatre.turntable import Turntable, film
 
 Recipe = Literal["person", "scene", "parts", "stereo"]
 RECIPES: tuple[Recipe, ...] = ("person", "scene", "parts", "stereo")
+PIXEL_BYTES = {"person": 25, "scene": 60, "parts": 7, "stereo": 70}
+"""About how many bytes a pixel of a frame takes before compression."""
 VERSION = 1
 """Raised when the same seed gives other bytes."""
 EXTREME_SHARE, PEOPLE_SHARE = 0.2, 0.25
@@ -61,10 +63,18 @@ class DatasetConfig:
             raise UsageError(f"no recipe called {self.recipe!r}", "--recipe", f"choose one of {', '.join(RECIPES)}")
         if not 16 <= self.size <= 4096:
             raise UsageError(f"pictures of {self.size} pixels", "--size", "give 16 to 4096")
-        if not 1 <= self.frames <= 2000 or not 1 <= self.views <= 360:
-            raise UsageError(f"{self.frames} frames, {self.views} views", "--frames", "give 1 to 2000 and 1 to 360")
-        if not (np.isfinite(self.fps) and 0 < self.fps <= 240) or self.seed < 0:
-            raise UsageError(f"{self.fps} frames a second, seed {self.seed}", "--fps", "give 0 to 240, and a seed >= 0")
+        if not 1 <= self.frames <= 2000:
+            raise UsageError(f"{self.frames} frames", "--frames", "give 1 to 2000")
+        if not 1 <= self.views <= 360:
+            raise UsageError(f"{self.views} views", "--views", "give 1 to 360")
+        if not (np.isfinite(self.fps) and 0 < self.fps <= 240):
+            raise UsageError(f"{self.fps} frames a second", "--fps", "give more than 0, up to 240")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}", "--seed", "give 0 or more")
+        whole = self.frames * self.size**2 * PIXEL_BYTES[self.recipe] * (self.views if self.recipe == "parts" else 1)
+        if whole > MEMBER_BYTES:
+            given = f"samples of about {whole / 1e9:.1f} GB, the limit is {MEMBER_BYTES / 1e9:.1f} GB"
+            raise LimitError(given, "--size, --frames, --views", "make smaller or shorter clips")
 
 
 def write_dataset(
@@ -72,11 +82,15 @@ def write_dataset(
 ) -> list[Path]:
     """Write `count` samples as shards into a folder; goes on where an earlier run stopped.
 
+    A sample of 24 frames at 256 pixels takes 5 to 15 MB.
+
     Raises:
         UsageError: the folder holds another set.
     """
     plan = ShardPlan(folder, config.recipe, count, per_shard=8 if config.recipe == "parts" else 4)
     recipe = {"diorama": "theatre", "version": VERSION, **asdict(config)}
+    if workers > 1 and count > plan.per_shard:
+        sample(replace(config, size=16, frames=2), 0)  # compiles what the workers then only load, once
     return write_shards(plan, partial(sample, config), recipe=recipe, workers=workers, progress=progress)
 
 

@@ -6,17 +6,20 @@ arrays, compressed: reading needs numpy only.
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from diorama.core.interrupts import deaf
 from diorama.core.progress import Progress, Silent
 from diorama.errors import DamagedMediaError, LimitError, UsageError
 from diorama.media.atomic import atomic_path
@@ -56,7 +59,7 @@ class ShardPlan:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.per_shard < 1:
-            raise UsageError(f"{self.count} samples, {self.per_shard} a shard", "-n", "give 1 or more")
+            raise UsageError(f"{self.count} samples", "-n", "give 1 or more")
 
     @property
     def shards(self) -> int:
@@ -96,6 +99,7 @@ def write_shards(
     progress = progress or Silent()
     plan.folder.mkdir(parents=True, exist_ok=True)
     _same_recipe(plan, recipe)
+    _remove_partials(plan)
     missing = [shard for shard in range(plan.shards) if not plan.path(shard).exists()]
     progress.begin("samples", plan.count)
     progress.advance(plan.count - sum(len(plan.numbers(shard)) for shard in missing))
@@ -103,22 +107,69 @@ def write_shards(
         for shard in missing:
             _write_shard(plan, shard, make, progress)
     else:
-        # Fresh processes: threads of torch and numba do not survive a fork.
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            jobs = {pool.submit(_write_shard, plan, shard, make, None): shard for shard in missing}
-            for job in as_completed(jobs):
-                job.result()
-                progress.advance(len(plan.numbers(jobs[job])))
+        _write_together(plan, missing, make, workers, progress)
     return [plan.path(shard) for shard in range(plan.shards)]
 
 
-def read_shard(path: Path) -> Iterator[tuple[str, Sample]]:
+def _write_together(
+    plan: ShardPlan, shards: list[int], make: Callable[[int], Sample], workers: int, progress: Progress
+) -> None:
+    """Shards made side by side; Ctrl-C ends the processes at once and without a word of theirs."""
+    others = set(active_children())
+    # Fresh processes: threads of torch and numba do not survive a fork.
+    pool = ProcessPoolExecutor(min(workers, len(shards)), get_context("spawn"))
+    try:
+        with deaf(), _one_thread():  # inherited by the processes, which start at the first job
+            jobs = {pool.submit(_write_shard, plan, shard, make, None): shard for shard in shards}
+        for job in as_completed(jobs):
+            job.result()
+            progress.advance(len(plan.numbers(jobs[job])))
+    except BaseException:
+        for child in set(active_children()) - others:
+            child.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        _remove_partials(plan)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes started in here get one thread each for linear algebra: more of them only wait for each other."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _remove_partials(plan: ShardPlan) -> None:
+    """What processes left that were ended in the middle of a shard."""
+    if os.name == "nt":  # os.kill(pid, 0) is not a question there
+        return
+    for path in plan.folder.glob(f".{plan.name}-*.tar.partial-*"):
+        try:
+            os.kill(int(path.name.rpartition("-")[2]), 0)
+        except (ProcessLookupError, ValueError):
+            path.unlink(missing_ok=True)
+        except OSError:  # somebody else's process
+            continue
+
+
+def read_shard(path: Path | str) -> Iterator[tuple[str, Sample]]:
     """The samples of a shard with their keys, in order.
 
     Raises:
         DamagedMediaError: no shard, cut short, or a sample without its arrays.
         LimitError: a member too large to be one of ours.
     """
+    path = Path(path)
     try:
         _check_end(path)
         with tarfile.open(path, "r:") as tar:
@@ -188,14 +239,14 @@ def _same_recipe(plan: ShardPlan, recipe: dict[str, Any]) -> None:
     """Refuse to mix two recipes in one folder; the count may grow as long as whole shards stay what they are."""
     path = plan.folder / f"{plan.name}.json"
     wanted = json.dumps({**recipe, "per_shard": plan.per_shard}, sort_keys=True, indent=1)
-    if not path.exists():
-        with atomic_path(path) as partial:
+    if not path.exists() or not any(plan.path(shard).exists() for shard in range(plan.shards)):
+        with atomic_path(path) as partial:  # a run that was stopped before its first shard binds nobody
             partial.write_text(wanted)
-    elif path.read_text() != wanted:
+    elif path.read_text(errors="replace") != wanted:
         raise UsageError(
             "the folder holds shards of another recipe, seed or size",
             path,
-            "choose an empty folder, or the same options",
+            "choose an empty folder, or the same options; see the file for them",
         )
     for shard in range(plan.shards):
         # The short last shard of a smaller set, or a broken one, is made again.

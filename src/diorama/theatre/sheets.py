@@ -23,6 +23,8 @@ def sheet_of(folder: Path, most: int = 16) -> Picture:
         UsageError: no folder, or one without shards.
         DamagedMediaError: a shard that is cut short, or a sample that is not of a known recipe.
     """
+    if folder.is_file():
+        raise UsageError("a file", str(folder), "give the folder that the shards are in")
     paths = sorted(folder.glob("*.tar")) if folder.is_dir() else []
     if not paths:
         raise UsageError("no shards (.tar) there", str(folder), "make some: diorama data theatre -n 8 -o DIR")
@@ -70,13 +72,12 @@ def _clip_pictures(sample: Sample) -> list[Picture]:
 
 
 def _object_pictures(sample: Sample) -> list[Picture]:
-    """Every other picture its parts, in the colours of the view that is shown first."""
+    """Views and frames spread evenly; every other picture its parts, in the colours of the view that is shown first."""
     a = sample.arrays
-    views, frames = a["image"].shape[:2]
+    spread = [np.linspace(0, n - 1, COLUMNS // 2).round().astype(int) for n in a["image"].shape[:2]]
     colors = colors_of(sample, 0)
     found: list[Picture] = []
-    for i in range(COLUMNS // 2):
-        v, t = i * views // (COLUMNS // 2), i * frames // (COLUMNS // 2)
+    for v, t in zip(*spread, strict=True):
         parts = a["parts"][v, t].astype(int)
         shown: Picture = np.where(parts[..., None] >= 0, colors[parts], 255).astype(np.uint8)
         found += [a["image"][v, t], shown]

@@ -186,7 +186,7 @@ def _parsed(text: bytes, path: Path) -> Json:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MediaError(f"no glTF document: {error}", path, "give a .glb or .gltf file") from error
+        raise MediaError(f"no glTF document ({type(error).__name__})", path, "give a .glb or .gltf file") from error
     if not isinstance(found, dict):
         raise MediaError("no glTF document: the JSON is no object", path, "give a .glb or .gltf file")
     return found
