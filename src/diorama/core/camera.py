@@ -41,6 +41,8 @@ class Cameras:
             raise UsageError(f"{shapes}, expected (v, 4, 4) and (v, 3, 3)", "Cameras")
         if self.height < 1 or self.width < 1:
             raise UsageError(f"a picture of {self.width}x{self.height}", "Cameras")
+        if _plainly_sound(self.viewmats, self.Ks):
+            return
         for view, (viewmat, K) in enumerate(zip(self.viewmats, self.Ks, strict=True)):
             _check_viewmat(viewmat, f"viewmats[{view}]")
             _check_intrinsics(K, f"Ks[{view}]")
@@ -178,6 +180,18 @@ def _parallel(centers: Float[np.ndarray, "v 3"], height: int, width: int, focal:
     viewmats[:, :3, 3] = -centers
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
     return Cameras(viewmats, np.tile(K, (len(centers), 1, 1)), height, width)
+
+
+def _plainly_sound(viewmats: Float[np.ndarray, "v 4 4"], Ks: Float[np.ndarray, "v 3 3"]) -> bool:
+    """Whether all cameras pass a test at once that is a little stricter than those that name what is wrong."""
+    turns = viewmats[:, :3, :3]
+    off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(initial=0)
+    rows = np.abs(viewmats[:, 3] - [0, 0, 0, 1]).max(initial=0)
+    last = np.abs(Ks[:, 2] - [0, 0, 1]).max(initial=0)
+    flat = np.abs(Ks[:, 0, 0] * Ks[:, 1, 1] - Ks[:, 0, 1] * Ks[:, 1, 0]).min(initial=np.inf)
+    finite = np.isfinite(viewmats).all() and np.isfinite(Ks).all()
+    sound = finite and off < _ROTATION_TOLERANCE and rows < _ROTATION_TOLERANCE and last < 1e-6 and flat >= 1e-9
+    return bool(sound and (np.linalg.det(turns) > 0).all())
 
 
 def _check_viewmat(viewmat: Float[np.ndarray, "4 4"], where: str) -> None:

@@ -1,6 +1,6 @@
 """An actor on the stage: a dressed figure, its motion, where it stands, and its canonical picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -67,7 +67,7 @@ class Actor:
             frames = torch.from_numpy(self._stage_frame()) @ global_transforms(bones, *turns)
             moved = [skin_vertices(Skin.of(figure), frames).numpy() for figure in figures]
         whole = put_together([f.mesh for f in figures], moved, [f.face_parts for f in figures])
-        body = put_together([self.dressed.body.mesh], moved[:1])
+        body = put_together([replace(self.dressed.body.mesh, texture=None)], moved[:1])  # for its codes only
         return Layer(self.name, "actor", whole, body, position_colors(self.dressed.body.mesh))
 
 
