@@ -68,7 +68,7 @@ def test_importing_loads_no_heavy_library() -> None:
 
 LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
-    "diorama.pipelines.rig_set",
+    *("diorama.pipelines.rig_set", "diorama.diffusion", "diorama.train"),
 )
 """What may load torch at import: it is of no use without."""
 
@@ -76,8 +76,9 @@ LEARNING = (
 def test_no_module_needs_an_extra_at_import_and_few_need_torch() -> None:
     found = [m.name for m in pkgutil.walk_packages([str(SRC)], "diorama.") if not m.name.endswith("__main__")]
     light = [name for name in found if not name.startswith(LEARNING)]
-    extras = ("transformers", "mediapipe", "torchvision", "anny")
-    for names, unwanted in ((found, extras), (light, ("torch", *extras))):
+    extras = ("mediapipe", "torchvision", "anny", "accelerate", "peft", "tensorboard")
+    heavy = ("torch", "diffusers", "transformers")
+    for names, unwanted in ((found, extras), (light, (*heavy, *extras))):
         code = (
             f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\n"
             f"print([m for m in {unwanted!r} if m in sys.modules])"

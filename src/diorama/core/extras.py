@@ -8,9 +8,10 @@ from diorama.errors import ModelError
 
 EXTRAS = {
     "mediapipe": "people",
-    "torch": "hub",
     "transformers": "hub",
-    "safetensors": "hub",
+    "peft": "hub",
+    "accelerate": "train",
+    "tensorboard": "train",
     "skimage": "samples",
     "skvideo": "samples",
 }

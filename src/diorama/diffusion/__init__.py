@@ -1,0 +1,1 @@
+"""The one generative core: levels, denoisers, samplers, networks, and the weights they load."""
