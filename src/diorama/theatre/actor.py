@@ -71,6 +71,19 @@ class Actor:
         return Layer(self.name, "actor", whole, body, position_colors(self.dressed.body.mesh))
 
 
+def canonical_camera(dressed: Dressed, size: int = 256, side: Literal["front", "back"] = "front") -> Cameras:
+    """The camera of a figure's canonical picture: from far in front or behind, the dressed figure fills the height."""
+    vertices = np.concatenate([figure.mesh.vertices for figure in dressed.figures])
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    middle, extent = (low + high) / 2, float((high - low)[:2].max())
+    turn = 1.0 if side == "front" else -1.0
+    away, focal = 4.0 * extent, 0.92 * size * 4.0
+    viewmat = np.diag([turn, -1.0, -turn, 1.0])
+    viewmat[:3, 3] = -viewmat[:3, :3] @ middle + [0, 0, away]
+    K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]])
+    return Cameras(viewmat[None], K[None], size, size)
+
+
 def canonical_picture(
     dressed: Dressed, size: int = 256, side: Literal["front", "back"] = "front"
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
@@ -85,14 +98,7 @@ def canonical_picture(
     """
     surface = put_together([figure.mesh for figure in dressed.figures])
     vertices = surface.at(0)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    middle, extent = (low + high) / 2, float((high - low)[:2].max())
-    turn = 1.0 if side == "front" else -1.0
-    away, focal = 4.0 * extent, 0.92 * size * 4.0
-    viewmat = np.diag([turn, -1.0, -turn, 1.0])
-    viewmat[:3, 3] = -viewmat[:3, :3] @ middle + [0, 0, away]
-    K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]])
-    camera = Cameras(viewmat[None], K[None], size, size)
+    camera = canonical_camera(dressed, size, side)
     found = rasterize(vertices, surface.faces, camera)
     image = draw(surface, vertices, found, lamp_of(CANONICAL_LIGHTS[side], (), 0), camera)
     alpha = found.face_ids >= 0
