@@ -17,13 +17,17 @@ class Weights:
 
     Attributes:
         name: what the user types, e.g. ``--depth depth-anything-v2-small``.
-        question: which perception question it answers.
+        question: which perception question it answers, or ``generate``.
         source: repository on the hub, ``organisation/name``.
         files: what must be present for the model to load.
         licence: SPDX name, or the hub's name where SPDX has none.
         commercial: whether the licence allows commercial use.
         megabytes: size of `files` together, 10^6 bytes.
         sha256: hash of a file by its name; empty where unknown, and a known one must match.
+        about: what it is for, in a few words.
+        note: conditions that the licence's name does not tell.
+        also: names of other weights that it does not run without.
+        packaged: folder within the package, of weights that ship with it; empty for all others.
     """
 
     name: str
@@ -34,20 +38,32 @@ class Weights:
     commercial: bool
     megabytes: int
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
+    about: str = ""
+    note: str = ""
+    also: tuple[str, ...] = ()
+    packaged: str = ""
 
     @property
     def terms(self) -> str:
         """The licence in one line for the user, and whether the files can be compared with a known hash."""
         use = "commercial use allowed" if self.commercial else "no commercial use"
         checked = "" if self.sha256 else f", {UNVERIFIED}"
-        return f"weights {self.source}: {self.licence}, {use}{checked}"
+        return f"weights {self.source}: {self.licence}, {use}{f' ({self.note})' if self.note else ''}{checked}"
+
+    @property
+    def permissive(self) -> bool:
+        """Whether the licence asks for nothing that a user must agree to first."""
+        return self.licence in _PERMISSIVE
+
+
+_PERMISSIVE = ("Apache-2.0", "MIT", "BSD-3-Clause", "CC0-1.0")
 
 
 _FILES = ("config.json", "model.safetensors")
 
 
 def _depth(name: str, source: str, licence: str, megabytes: int, *, commercial: bool) -> Weights:
-    return Weights(name, "depth", source, _FILES, licence, commercial, megabytes)
+    return Weights(name, "depth", source, _FILES, licence, commercial, megabytes, about="depth of a picture")
 
 
 _V2 = "depth-anything/Depth-Anything-V2-{}-hf"
@@ -62,27 +78,183 @@ WEIGHTS = (
     _depth("dpt", "Intel/dpt-large", "Apache-2.0", 1368, commercial=True),
 )
 
+_OPENRAIL = "commercial use within the licence's list of forbidden uses"
+_STABILITY = "commercial use below 1 million dollars of revenue a year"
+_ANIMATE = ("denoising_unet.pth", "motion_module.pth", "reference_unet.pth", "pose_guider.pth")
+_SAFE = "diffusion_pytorch_model.safetensors"
+_ZEROSCOPE = (
+    *("unet/config.json", "unet/diffusion_pytorch_model.bin", "vae/config.json", "vae/diffusion_pytorch_model.bin"),
+    *("text_encoder/config.json", "text_encoder/pytorch_model.bin", "tokenizer/vocab.json", "tokenizer/merges.txt"),
+    *("tokenizer/tokenizer_config.json", "tokenizer/special_tokens_map.json", "scheduler/scheduler_config.json"),
+)
+
+# Hashes are those that the hub shows for the files; a file without one is unverified.
+GENERATORS = (
+    Weights(
+        "mimo",
+        "generate",
+        "menyifang/MIMO",
+        _ANIMATE,
+        "unstated (the code is Apache-2.0)",
+        commercial=False,
+        megabytes=8700,  # if stored as float32, by the count of parameters
+        about="animate a character (MIMO)",
+        note="ask the authors; made from Stable Diffusion 1.5, whose licence binds too",
+        also=("sd-vae-ft-mse", "sd-image-variations"),
+    ),
+    Weights(
+        "moore-animateanyone",
+        "generate",
+        "patrolli/AnimateAnyone",
+        _ANIMATE,
+        "Apache-2.0",
+        commercial=True,
+        megabytes=8699,
+        sha256={
+            "denoising_unet.pth": "b9e5a2c34fac369e8a922972ca2210916c6af175a0dad907deccf6235816ad52",
+            "motion_module.pth": "0d11e01a281b39880da2efeea892215c1313e5713fca3d100a7fbb72ee312ef9",
+        },
+        about="animate a character (Moore-AnimateAnyone)",
+        also=("sd-vae-ft-mse", "sd-image-variations"),
+    ),
+    Weights(
+        "animatediff-motion-v2",
+        "generate",
+        "guoyww/animatediff",
+        ("mm_sd_v15_v2.ckpt",),
+        "Apache-2.0",
+        commercial=True,
+        megabytes=1818,
+        sha256={"mm_sd_v15_v2.ckpt": "69ed0f5fef82b110aca51bcab73b21104242bc65d6ab4b8b2a2a94d31cad1bf0"},
+        about="motion modules to train from (with a middle block)",
+        also=("sd15",),
+    ),
+    Weights(
+        "animatediff-motion-v3",
+        "generate",
+        "guoyww/animatediff",
+        ("v3_sd15_mm.ckpt",),
+        "Apache-2.0",
+        commercial=True,
+        megabytes=1673,
+        sha256={"v3_sd15_mm.ckpt": "2412711886f61091846f53204aabc38aa6e09356d62a9808abe4daa802168343"},
+        about="motion modules to train from",
+        also=("sd15",),
+    ),
+    Weights(
+        "sd15",
+        "generate",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        ("unet/config.json", f"unet/{_SAFE}"),
+        "creativeml-openrail-m",
+        commercial=True,
+        megabytes=3438,
+        sha256={f"unet/{_SAFE}": "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1"},
+        about="image UNet to train from",
+        note=_OPENRAIL,
+        also=("sd-vae-ft-mse",),
+    ),
+    Weights(
+        "sd-image-variations",
+        "generate",
+        "lambdalabs/sd-image-variations-diffusers",
+        ("image_encoder/config.json", "image_encoder/pytorch_model.bin"),
+        "creativeml-openrail-m",
+        commercial=True,
+        megabytes=1216,
+        sha256={"image_encoder/pytorch_model.bin": "89d2aa29b5fdf64f3ad4f45fb4227ea98bc45156bbae673b85be1af7783dbabb"},
+        about="CLIP tokens of the reference picture",
+        note=_OPENRAIL,
+    ),
+    Weights(
+        "sd-vae-ft-mse",
+        "generate",
+        "stabilityai/sd-vae-ft-mse",
+        ("config.json", _SAFE),
+        "MIT",
+        commercial=True,
+        megabytes=335,
+        sha256={_SAFE: "a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815"},
+        about="pictures to latents and back",
+    ),
+    Weights(
+        "zeroscope-v2-576w",
+        "generate",
+        "cerspense/zeroscope_v2_576w",
+        _ZEROSCOPE,
+        "CC-BY-NC-4.0",
+        commercial=False,
+        megabytes=3673,
+        sha256={"unet/diffusion_pytorch_model.bin": "42b51ea486109b7479366e01aae7e267a81bb750c13eb5c6b765a3d5bc7987c9"},
+        about="fill what other views uncover (S2VG)",
+        also=("svd-vae",),
+    ),
+    Weights(
+        "svd-vae",
+        "generate",
+        "stabilityai/stable-video-diffusion-img2vid-xt",
+        ("vae/config.json", f"vae/{_SAFE}"),
+        "stable-video-diffusion-community",
+        commercial=True,
+        megabytes=391,
+        sha256={f"vae/{_SAFE}": "5d92aa595a53d9da9faf594f09910ee869d5d567c8bb0362d5095673c69997d6"},
+        about="film to latents and back, with less flicker",
+        note=_STABILITY,
+    ),
+    Weights(
+        "sp4d",
+        "generate",
+        "stabilityai/sp4d",
+        ("sp4d.safetensors",),
+        "stabilityai-ai-community",
+        commercial=True,
+        megabytes=20000,  # by the count of parameters, in float32
+        about="views and parts of an object over time (SP4D)",
+        note=f"{_STABILITY}; agree on its page first",
+    ),
+)
+
+EMBEDDED: tuple[Weights, ...] = ()
+"""Weights that ship inside the package; `Weights.packaged` says where."""
+
+ALL = WEIGHTS + GENERATORS + EMBEDDED
+"""Everything that `diorama models` knows; `WEIGHTS` are those of perception alone."""
+
 DEFAULT_DEPTH = "depth-anything-v2-small"
 """What ``--depth hub`` means."""
 
 
 def names(question: str = "") -> list[str]:
-    """Names in the catalogue, of one question or of all."""
+    """Names of perception's weights, of one question or of all."""
     return [weights.name for weights in WEIGHTS if question in ("", weights.question)]
 
 
-def find(name: str) -> Weights:
-    """The entry called `name`.
+def find(name: str, among: tuple[Weights, ...] = WEIGHTS) -> Weights:
+    """The entry called `name`, of perception's or among those given.
 
     Raises:
         ModelError: there is none; the message lists the known names, the nearest first.
     """
-    for weights in WEIGHTS:
+    for weights in among:
         if weights.name == name:
             return weights
-    near = get_close_matches(name, names(), n=1, cutoff=0.5)
+    known = [weights.name for weights in among]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"no weights are called {name!r}", fix=f"{guess}known: {', '.join(names())}")
+    raise ModelError(f"no weights are called {name!r}", fix=f"{guess}known: {', '.join(known)}")
+
+
+def by_hash(sha256: str) -> Weights | None:
+    """The entry that has a file of this hash, or None."""
+    return next((weights for weights in ALL if sha256 in weights.sha256.values()), None)
+
+
+def folder_of(weights: Weights) -> Path | None:
+    """Where the files of an entry lie complete: in the package, or in the download cache; None where they do not."""
+    if weights.packaged:
+        folder = Path(__file__).parent / weights.packaged
+        return folder if all((folder / name).is_file() for name in weights.files) else None
+    return cached(weights.source, weights.files)
 
 
 def by_source(source: str) -> Weights | None:
@@ -109,7 +281,13 @@ def cached(source: str, files: tuple[str, ...] = _FILES) -> Path | None:
     return max(whole, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
+def at_folder(folder: Path) -> Weights | None:
+    """The entry whose files lie in `folder`, in the package or in the download cache; None for any other folder."""
+    place = folder.resolve()
+    return next((weights for weights in ALL if (lies := folder_of(weights)) and lies.resolve() == place), None)
+
+
 def models_found() -> list[tuple[Weights, Path]]:
-    """Entries of the catalogue that are complete in the local download cache, with their folders."""
+    """Entries of perception that are complete in the local download cache, with their folders."""
     found = [(weights, cached(weights.source, weights.files)) for weights in WEIGHTS]
     return [(weights, folder) for weights, folder in found if folder is not None]

@@ -50,7 +50,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_unknown_command_and_option() -> None:
-    for given, says in ((("sterio",), "perhaps stereo"), (("paint",), "choose one of stereo")):
+    for given, says in ((("sterio",), "perhaps stereo"), (("xylograph",), "choose one of stereo")):
         done = run(*given)
         assert done.returncode == 2
         assert says in done.stderr

@@ -18,19 +18,23 @@ from diorama.core.extras import EXTRAS, available
 
 LIBRARIES = {
     "av": "av",
+    "diffusers": "diffusers",
     "jaxtyping": "jaxtyping",
     "numba": "numba",
     "numpy": "numpy",
     "opencv-contrib-python": "cv2",
     "pillow": "PIL",
     "rich": "rich",
+    "safetensors": "safetensors",
+    "torch": "torch",
     "tyro": "tyro",
 }
 OPTIONAL = {
     "mediapipe": "mediapipe",
-    "torch": "torch",
     "transformers": "transformers",
-    "safetensors": "safetensors",
+    "peft": "peft",
+    "accelerate": "accelerate",
+    "tensorboard": "tensorboard",
     "scikit-image": "skimage",
     "scikit-video": "skvideo",
 }
@@ -75,11 +79,10 @@ def examine() -> dict[str, Any]:
         in the order they are shown; ready for JSON.
     """
     libraries = {name: _imported(module) for name, module in LIBRARIES.items()}
-    torch, broken = _imported("torch")
     sections: dict[str, Iterable[Finding]] = {
         "libraries": (_library(name, *found) for name, found in libraries.items()),
-        "optional": (_optional(name, broken if name == "torch" else "") for name in OPTIONAL),
-        "devices": _devices(torch),
+        "optional": (_optional(name) for name in OPTIONAL),
+        "devices": _devices(libraries["torch"][0]),
         "codecs": _codecs(libraries["av"][0]),
         "depth models": _models(),
     }
@@ -162,14 +165,12 @@ def _install(name: str, *, again: bool = False) -> str:
     return f"pip install {over}'{wanted}'"
 
 
-def _optional(name: str, problem: str) -> Finding:
+def _optional(name: str) -> Finding:
     module = OPTIONAL[name]
-    if available(module) and not problem:
+    if available(module):
         return Finding(name, _version(name) or "there")
     if name == "mediapipe" and sys.version_info >= (3, 13):
         return Finding(name, "", "", "make the environment with Python 3.11 or 3.12, which mediapipe needs")
-    if problem:
-        return Finding(name, "", problem, f"pip install --force-reinstall --no-deps {name} -c constraints.txt")
     return Finding(name, "", "", f"pip install 'diorama[{EXTRAS[module]}]' -c constraints.txt")
 
 

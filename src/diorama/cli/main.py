@@ -14,8 +14,11 @@ from typing import Annotated, NoReturn, TypeAlias
 import tyro
 
 import diorama
+from diorama.cli.bench import Bench
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
 from diorama.cli.data import Data
+from diorama.cli.models import Models
+from diorama.cli.train import Train, TrainCommand
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
 Command: TypeAlias = (
@@ -23,9 +26,12 @@ Command: TypeAlias = (
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
-COMMANDS = ("stereo", "reproduce", "data", "doctor")
-DATA = ("theatre", "rigs", "look")
+COMMANDS = ("stereo", "reproduce", "data", "models", "train", "bench", "doctor")
+BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
 
@@ -42,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(_guarded(command))
 
 
-def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor | Data:
+def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            command: StereoCommand | Reproduce | Doctor | Data = tyro.cli(
+            command: StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench = tyro.cli(
                 Command,
                 prog="diorama",
                 description=DESCRIPTION,
@@ -66,10 +72,12 @@ def _refusal(box: str, given: list[str]) -> UsageError:
         near = difflib.get_close_matches(given[0], COMMANDS, 1)
         hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(COMMANDS)};"
         return UsageError(f"no command called {given[0]!r}", "command line", f"{hint} see diorama --help")
-    if given[0] == "data" and len(given) > 1 and not given[1].startswith("-") and given[1] not in DATA:
-        near = difflib.get_close_matches(given[1], DATA, 1)
-        hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(DATA)};"
-        return UsageError(f"no data command called {given[1]!r}", "command line", f"{hint} see diorama data --help")
+    below = BELOW.get(given[0], ())
+    if below and len(given) > 1 and not given[1].startswith("-") and given[1] not in below:
+        near = difflib.get_close_matches(given[1], below, 1)
+        hint = f"perhaps {near[0]};" if near else f"choose one of {', '.join(below)};"
+        what = f"no {given[0]} command called {given[1]!r}"
+        return UsageError(what, "command line", f"{hint} see diorama {given[0]} --help")
     rows = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
     what = " ".join(itertools.takewhile(lambda row: row.strip("─"), rows))
     meant = [row.split()[0] for row in rows if row.startswith("--")] if "Perhaps you meant" in box else []
@@ -77,7 +85,7 @@ def _refusal(box: str, given: list[str]) -> UsageError:
     return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
 
 
-def _guarded(command: StereoCommand | Reproduce | Doctor | Data) -> int:
+def _guarded(command: StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench) -> int:
     common = command.common
     logging.basicConfig(level=logging.DEBUG if common.verbose else logging.WARNING)
     for noisy in ("numba", "PIL", "libav", "matplotlib"):

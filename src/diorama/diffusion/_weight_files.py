@@ -4,11 +4,13 @@ import json
 import stat
 import struct
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from diorama.diffusion.families import detect
 from diorama.errors import ModelError
 
 Kind = Literal["safetensors", "zip", "pickle"]
@@ -154,24 +156,31 @@ def _entries(header: dict[str, Any], path: Path) -> dict[str, Entry]:
     header.pop("__metadata__", None)  # notes of the writer; nothing here reads them
     if len(header) > TENSOR_LIMIT:
         raise ModelError(f"{len(header)} tensors, the limit is {TENSOR_LIMIT}", path)
-    low = [name for name, value in header.items() if isinstance(value, dict) and _is_fp8(value.get("dtype"))]
+    entries = {name: _entry(name, value, path) for name, value in header.items()}
+    low = [name for name, entry in entries.items() if _is_low(entry.dtype)]
     if low:
-        said = f"{len(low)} of {len(header)} tensors are fp8 or smaller, {low[0][:120]} first"
-        raise ModelError(f"{said}; expected float16, bfloat16 or float32", path, "get the file in one of these")
-    return {name: _entry(name, value, path) for name, value in header.items()}
+        said = f"{len(low)} of {len(entries)} tensors are fp8 or smaller, {low[0][:120]} first"
+        what = f"{said}; expected float16, bfloat16 or float32 ({_look(entries)})"
+        raise ModelError(what, path, "get the file in one of these")
+    return entries
 
 
-def _is_fp8(dtype: object) -> bool:
-    return isinstance(dtype, str) and dtype.startswith(("F8_", "F6_", "F4"))
+def _is_low(dtype: str) -> bool:
+    return dtype.startswith(("F8_", "F6_", "F4"))
+
+
+def _look(entries: Mapping[str, Entry]) -> str:
+    """What the names say."""
+    return f"the names are those of: {detect({name: entry.shape for name, entry in entries.items()}).title}"
 
 
 def _entry(name: str, value: Any, path: Path) -> Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
         sound = all(type(n) is int and 0 <= n < 1 << 48 for n in (*shape, start, end)) and len(shape) <= 16
-        if not sound or end - start != DTYPE_BYTES[dtype] * prod(shape):
+        if not sound or not (_is_low(dtype) or end - start == DTYPE_BYTES[dtype] * prod(shape)):
             raise ValueError("bytes and shape do not agree")
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise ModelError(f"the header is damaged at {name[:120]!r} ({reason})", path, AGAIN) from None
     return Entry(dtype, shape, start, end)
@@ -187,7 +196,8 @@ def _check_places(entries: dict[str, Entry], available: int, path: Path) -> None
         reached = entry.end
     if reached != available:
         words = "cut off" if available < reached else "longer than its header says"
-        raise ModelError(f"{words}: {available} bytes of values, expected {reached}", path, AGAIN)
+        what = f"{words}: {available} bytes of values, expected {reached} ({_look(entries)})"
+        raise ModelError(what, path, AGAIN)
 
 
 def check_archive(path: Path) -> None:

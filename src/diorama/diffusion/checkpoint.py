@@ -7,6 +7,7 @@ infinities, integers and fp8 where floats belong, and files that are not what th
 import logging
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,10 @@ SHOWN = 5
 
 _log = logging.getLogger(__name__)
 _WHOLE_NUMBERS = re.compile(r"(?:position_ids|num_batches_tracked|num_updates|\.alpha)$")
-_DAMAGED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, OSError)
+_DAMAGED = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError, OSError),
+    *(AssertionError, struct.error),
+)
 
 
 def read_tensors(path: Path) -> Tensors:

@@ -40,6 +40,34 @@ class Conditioning:
             context = torch.cat([context if whole else context[:, span] for span in spans])
         return replace(self, concat=video(self.concat), context=context, residual=video(self.residual))
 
+    def beside(self, other: "Conditioning", videos: int) -> "Conditioning":
+        """Both as one batch: `videos` videos under these conditions, then as many under `other` (guidance in one call).
+
+        A missing residual or context counts as zeros, which is what it is to the network; the others read no reference.
+
+        Raises:
+            UsageError: conditions that one batch cannot hold: another number of tokens, concat in one alone, or a
+                reference in `other`.
+        """
+        if other.reference is not None:
+            raise UsageError("a reference in the second half of a batch", "reference", "bind both one by one")
+        cache = None if self.reference is None else replace(self.reference, readers=videos)
+        parts = {}
+        for name in ("concat", "context", "residual"):
+            pair = [getattr(self, name), getattr(other, name)]
+            given = [each for each in pair if each is not None]
+            if not given:
+                continue
+            zeros = len(given) == 1 and name != "concat"
+            alike = len(given) == 2 and given[0].shape[1:] == given[1].shape[1:]
+            if not (zeros or alike) or any(videos % len(each) for each in given):
+                shapes = [None if each is None else tuple(each.shape) for each in pair]
+                raise UsageError(f"{shapes[0]} and {shapes[1]} for {videos} videos", name, "bind both one by one")
+            whole = [torch.zeros_like(given[0]) if each is None else each for each in pair]
+            rest = [1] * (given[0].ndim - 1)
+            parts[name] = torch.cat([each.repeat(videos // len(each), *rest) for each in whole])
+        return Conditioning(reference=cache, **parts)
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Conditioning":
         """The same on another device, in another type."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}

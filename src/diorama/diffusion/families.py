@@ -73,6 +73,7 @@ _MARKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("vae", ("encoder.conv_in.weight", "decoder.conv_in.weight")),
     ("clip-vision", ("vision_model.embeddings.class_embedding",)),
     ("clip-text", ("text_model.embeddings.token_embedding.weight",)),
+    ("clip-text", ("embeddings.token_embedding.weight", "final_layer_norm.weight")),
     ("pose-guider", ("conv_in.weight", "blocks.0.weight", "conv_out.weight")),
     ("pose-guider", ("controlnet_cond_embedding.conv_in.weight",)),
 )

@@ -1,13 +1,14 @@
 """Video and picture UNets of diffusers as ``(x, time) -> prediction`` with conditions bound.
 
-Nothing of diffusers is copied: the first convolution takes more channels and a residual, GroupNorms of motion modules may
-normalise each frame by itself, and self-attention reads a reference (mimo.md 1.3, 1.8; scd.md 3).
+Nothing of diffusers is copied: the first convolution takes more channels and a residual, GroupNorms of motion modules
+may normalise each frame by itself, and self-attention reads a reference (mimo.md 1.3, 1.8; scd.md 3).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel, UNetMotionModel
+from diffusers import UNet2DConditionModel, UNet3DConditionModel, UNetMotionModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from jaxtyping import Float
 from torch import nn
@@ -15,14 +16,14 @@ from torch import nn
 from diorama.diffusion import reference
 from diorama.diffusion.conditioning import Conditioning
 from diorama.diffusion.denoise import Network
-from diorama.errors import UsageError
+from diorama.errors import ModelError, UsageError
 
 
 class FirstConv(nn.Conv2d):
     """The first convolution; channels of the input beyond its own are a residual, added to its output.
 
-    A residual that travels inside the input needs no hook and no state: it works under checkpointing, data parallelism and
-    compilation.
+    A residual that travels inside the input needs no hook and no state: it works under checkpointing, data parallelism
+    and compilation.
     """
 
     def forward(self, x: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n d h w"]:
@@ -48,9 +49,11 @@ class PerFrameNorm(nn.GroupNorm):
 def adapt(unet: nn.Module, *, per_frame_norm: bool = True) -> nn.Module:
     """Gives a UNet of diffusers the four places of `Conditioning`; state-dict keys and plain results stay the same.
 
+    Works for UNet2DConditionModel, UNetMotionModel and UNet3DConditionModel; doing it twice changes nothing.
+
     Args:
-        per_frame_norm: statistics of motion modules' GroupNorm per frame (AnimateDiff's own code) and not over all frames
-            (diffusers); trained weights need the one they were trained with (3.9 to 4.6 % error otherwise).
+        per_frame_norm: statistics of motion modules' GroupNorm per frame (AnimateDiff's own code) and not over all
+            frames (diffusers); trained weights need the one they were trained with (3.9 to 4.6 % error otherwise).
     """
     _become(unet.conv_in, FirstConv)
     for module in unet.modules():
@@ -96,9 +99,9 @@ def predict(
         reference.check(unet, cond.reference, (x.shape[3], x.shape[4]))
         kwargs = {"reference": cond.reference.over(frames)}
     _check_channels(unet, sample, cond)
-    context = cond.frame_context(frames)
-    if context is None:
-        context = x.new_zeros(len(x) * frames, 1, unet.config.cross_attention_dim or 1)
+    if isinstance(unet, UNet3DConditionModel):  # repeats the context itself
+        return unet(sample, times, _video_context(unet, x, cond), cross_attention_kwargs=kwargs).sample
+    context = _frame_context(unet, x, cond)
     if isinstance(unet, UNet2DConditionModel):
         flat = sample.transpose(1, 2).flatten(0, 1)
         out = unet(flat, times.repeat_interleave(frames), context, cross_attention_kwargs=kwargs).sample
@@ -106,12 +109,38 @@ def predict(
     return unet(sample, times, context, cross_attention_kwargs=kwargs).sample
 
 
+def _frame_context(unet: Any, x: torch.Tensor, cond: Conditioning) -> Float[torch.Tensor, "bt n d"]:
+    """Tokens of each frame of each video; a single zero token where none are given."""
+    if cond.context is None:
+        return x.new_zeros(len(x) * x.shape[2], 1, unet.config.cross_attention_dim or 1)
+    return replace(cond, context=_fitting(cond.context, x)).frame_context(x.shape[2])
+
+
+def _video_context(unet: Any, x: torch.Tensor, cond: Conditioning) -> Float[torch.Tensor, "b n d"]:
+    if cond.context is None:
+        return x.new_zeros(len(x), 1, unet.config.cross_attention_dim)
+    if cond.context.ndim != 3:
+        raise UsageError("a context for each frame", "context", f"{type(unet).__name__} takes one for each video")
+    return _fitting(cond.context, x)
+
+
+def _fitting(context: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    if context.device != x.device or len(x) % len(context):
+        given = f"tokens {tuple(context.shape)} on {context.device} for {len(x)} videos on {x.device}"
+        raise UsageError(given, "context", "give them for each video, or for one, on the same device")
+    return _times(context.to(x.dtype), len(x))
+
+
+def _times(part: torch.Tensor, count: int) -> torch.Tensor:
+    return part if len(part) == count else part.repeat(count // len(part), *[1] * (part.ndim - 1))
+
+
 def _like(part: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     fits = part.ndim == 5 and part.shape[2:] == x.shape[2:] and len(x) % len(part) == 0
     if not fits or part.device != x.device:
         given = f"a condition {tuple(part.shape)} on {part.device} for latents {tuple(x.shape)} on {x.device}"
         raise UsageError(given, "conditioning", "same frames, size and device")
-    return part.to(x.dtype).repeat(len(x) // len(part), 1, 1, 1, 1)
+    return _times(part.to(x.dtype), len(x))
 
 
 def _check_channels(unet: Any, sample: torch.Tensor, cond: Conditioning) -> None:
@@ -122,30 +151,45 @@ def _check_channels(unet: Any, sample: torch.Tensor, cond: Conditioning) -> None
 
 
 def spatial_view(unet: UNetMotionModel) -> UNet2DConditionModel:
-    """The picture network inside a video network: the same parameters without motion modules (scd.md 3.4).
+    """The picture network inside a video network: the very same layers without motion modules (scd.md 3.4).
 
-    A single frame through motion modules is not the same: they are no identity.
+    A single frame through motion modules is not the same: they are no identity. Layers are shared, not only their
+    parameters, so what is done to the one later (LoRA, training, another device) holds for the other.
+
+    Raises:
+        ModelError: a video network with other parts than those of a picture network and motion modules.
     """
     config = unet.config
-    names = ("in_channels", "out_channels", "block_out_channels", "layers_per_block", "norm_num_groups", "norm_eps")
-    shared = {name: config[name] for name in (*names, "cross_attention_dim", "sample_size", "act_fn")}
+    known = ("in_channels", "out_channels", "block_out_channels", "layers_per_block", "norm_num_groups", "norm_eps")
+    known += ("cross_attention_dim", "sample_size", "act_fn", "use_linear_projection", "transformer_layers_per_block")
+    known += ("downsample_padding", "mid_block_scale_factor")
     with torch.device("meta"):
         view = UNet2DConditionModel(
-            **shared,
+            **{name: config[name] for name in known},
             attention_head_dim=config.num_attention_heads,
             down_block_types=tuple(name.replace("Motion", "2D") for name in config.down_block_types),
             up_block_types=tuple(name.replace("Motion", "2D") for name in config.up_block_types),
         )
-    own = dict(unet.named_parameters())
-    for name, _ in list(view.named_parameters()):
-        holder, _, leaf = name.rpartition(".")
-        setattr(view.get_submodule(holder), leaf, own[name])
+    _share(view, unet)
+    odd = [name for name, parameter in view.named_parameters() if parameter.is_meta]
+    if odd and not next(unet.parameters()).is_meta:
+        raise ModelError(f"{type(unet).__name__} has no {', '.join(odd[:3])}", fix="its pictures cannot be read alone")
     adapt(view)
     return view.train(unet.training)
 
 
+def _share(view: nn.Module, unet: nn.Module) -> None:
+    """Puts the layers of `unet` into `view`; what holds motion modules is shared part by part."""
+    for name, _ in list(view.named_children()):
+        its = unet.get_submodule(name)
+        if any(".motion_modules." in f".{inner}." for inner, _ in its.named_modules()):
+            _share(view.get_submodule(name), its)
+        else:
+            setattr(view, name, its)
+
+
 def read_reference(
-    source: nn.Module,
+    source: Any,
     latents: Float[torch.Tensor, "r c h w"],
     cond: Conditioning,
     *,
@@ -158,15 +202,16 @@ def read_reference(
         latents: clean latents of r references.
         cond: context, and residual of the reference's own pose; each for one frame.
         reader: the network that will look at the reference; `source` itself where not given.
+
+    Raises:
+        UsageError: conditions or latents that do not fit.
     """
-    recorder = reference.Recorder()
-    flat = torch.cat([p for p in (latents, _frame(cond.concat), _frame(cond.residual)) if p is not None], dim=1)
-    context = cond.frame_context(1)
-    if context is None:
-        context = latents.new_zeros(len(latents), 1, source.config.cross_attention_dim)
-    source(flat, latents.new_zeros(len(latents)), context, cross_attention_kwargs={"reference": recorder})
+    if isinstance(source, UNetMotionModel | UNet3DConditionModel):
+        raise UsageError(f"a reference through {type(source).__name__}", "source", "pass its spatial_view")
+    recorder, x = reference.Recorder(), latents[:, :, None]
+    flat = torch.cat([x, *(_like(part, x) for part in (cond.concat, cond.residual) if part is not None)], dim=1)
+    _check_channels(source, flat, cond)
+    context = _frame_context(source, x, cond)
+    kwargs = {"reference": recorder}
+    source(flat[:, :, 0], latents.new_zeros(len(latents)), context, cross_attention_kwargs=kwargs)
     return reference.project(reader or source, recorder.tokens, (latents.shape[2], latents.shape[3]))
-
-
-def _frame(value: torch.Tensor | None) -> torch.Tensor | None:
-    return None if value is None else value[:, :, 0]

@@ -1,0 +1,68 @@
+"""Picture tokens from CLIP: the image embedding that MIMO and its relatives give to cross-attention (mimo.md 1.2)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch.nn import functional
+
+from diorama.core.extras import need
+from diorama.diffusion.checkpoint import read_tensors
+from diorama.diffusion.families import FAMILIES, shapes_of
+from diorama.diffusion.fit import fit
+from diorama.diffusion.release import read_config
+from diorama.diffusion.skeletons import skeleton
+from diorama.errors import ModelError, UsageError
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of the pictures that OpenAI's CLIP was trained on, RGB in [0, 1]."""
+
+NAMES = ("model.safetensors", "pytorch_model.bin", "model.fp16.safetensors")
+_POSITIONS = "vision_model.embeddings.position_ids"
+
+
+def load_image_encoder(folder: Path) -> torch.nn.Module:
+    """`CLIPVisionModelWithProjection` from a folder of transformers, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        ModelError: transformers is not installed; no config.json or weights; damaged weights or of another network.
+    """
+    need("transformers")
+    config = read_config(folder / "config.json")
+    if not config:
+        raise ModelError("no config.json in the folder of the image encoder", folder, "download all of it")
+    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    if file is None:
+        raise ModelError("no weights in the folder of the image encoder", folder, f"it must hold {NAMES[0]}")
+    tensors = {name: each for name, each in read_tensors(file).items() if name != _POSITIONS}
+    network = skeleton(FAMILIES["clip-vision"], shapes_of(tensors), config)
+    if network is None or not hasattr(getattr(network, "config", None), "image_size"):
+        raise ModelError("no image encoder of CLIP", folder, "expected CLIPVisionModelWithProjection")
+    fit(network, tensors, source=str(file), allow_missing={_POSITIONS})
+    for name, table in list(network.named_buffers()):
+        if table.is_meta:  # counted through, never stored
+            holder, _, leaf = name.rpartition(".")
+            numbers = torch.arange(table.shape[-1]).expand(table.shape)
+            network.get_submodule(holder).register_buffer(leaf, numbers, persistent=False)
+    return network.eval().requires_grad_(False)
+
+
+def image_tokens(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Float[torch.Tensor, "r 1 d"]:
+    """One token a picture: its projected embedding.
+
+    As the release: resized to the encoder's size (the picture should be square; otherwise it is squeezed) by a bicubic
+    filter on bytes, then normalised.
+
+    Raises:
+        UsageError: no pictures, or without pixels.
+    """
+    if min(pictures.shape) < 1:
+        raise UsageError(f"pictures of {tuple(pictures.shape)}", "reference", "give at least one pixel")
+    side, weight = encoder.config.image_size, next(encoder.parameters())
+    bytes_ = pictures.cpu().permute(0, 3, 1, 2)  # the filter for bytes exists on the CPU alone
+    small = functional.interpolate(bytes_, size=(side, side), mode="bicubic", antialias=True).float() / 255
+    mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
+    tokens: torch.Tensor = encoder(((small - mean) / std).to(weight)).image_embeds[:, None]
+    return tokens
