@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -17,8 +16,8 @@ from diorama.diffusion.denoise import Denoiser, Network, from_v, guided
 from diorama.diffusion.fit import fit
 from diorama.diffusion.levels import levels
 from diorama.diffusion.noise import Noise, generators
-from diorama.diffusion.sample import Solver, Step, sample
-from diorama.diffusion.windows import WindowConfig, plan_windows, windowed
+from diorama.diffusion.sample import Solver, descend, sample
+from diorama.diffusion.windows import WindowConfig, shifted
 from diorama.errors import ModelError, UsageError
 
 EMBEDDED = Path(__file__).parent / "data" / "backbone-s.safetensors"
@@ -111,12 +110,10 @@ def generate(
     full = network.condition(given, like)
     anybody = replace(given, preview=None, preview_alpha=None, reference=None, reference_codes=None)
     free = network.condition(anybody, like) if config.guidance_scale != 1 else None
-    path = levels(network.trained, config.num_inference_steps)
     seeds = generators(len(like), "generate", config.seed)
-    plan = []
-    for number, (level, after) in enumerate(pairwise(path)):
-        windows = plan_windows(like.shape[2], config.windows, step=number, cuts=cuts)
-        plan.append(Step(level, after, windowed(_bound(network, full, free, config), windows)))
+    bind, steps = _bound(network, full, free, config), config.num_inference_steps
+    denoisers = shifted(bind, like.shape[2], config.windows, steps=steps, cuts=cuts)
+    plan = descend(levels(network.trained, steps), denoisers)
     return sample(plan, Noise(seeds)(like), solver=config.solver, draw=Noise(seeds), progress=progress)
 
 

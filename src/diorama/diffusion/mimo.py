@@ -259,7 +259,7 @@ def _read(
     return cache if strength == 1 else cache.scaled(strength)
 
 
-def _encoded(networks: MimoNetworks, pictures: Frames) -> Float[torch.Tensor, "c t h w"]:
+def _encoded(networks: MimoNetworks, pictures: Frames) -> Float[torch.Tensor, "c t hh ww"]:
     """Latents of pictures, a few at a time."""
     weight = networks.denoiser.conv_in.weight
     parts: Sequence[torch.Tensor] = pictures.split(16)

@@ -21,6 +21,7 @@ from diorama.diffusion.reference_cache import Heads, ReferenceCache
 from diorama.errors import UsageError
 
 Tokens = Float[torch.Tensor, "r n c"]
+Shared = Float[torch.Tensor, "refs heads m d"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _read(q: Heads, k: Heads, v: Heads, name: str, cache: ReferenceCache) -> Hea
 
 
 def _joined(
-    q: Heads, own: tuple[Heads, Heads], ref: tuple[Heads, Heads], bias: torch.Tensor | None, frames: int
+    q: Heads, own: tuple[Heads, Heads], ref: tuple[Shared, Shared], bias: torch.Tensor | None, frames: int
 ) -> Heads:
     """Attention to the rows' own keys and the reference's, laid side by side; it has gradients."""
     times = len(q) // frames // len(ref[0])
@@ -121,7 +122,7 @@ def _joined(
     return sdpa(q, k, v, torch.cat([free, rows(bias)], dim=3))
 
 
-def _of_layer(cache: ReferenceCache, name: str, q: Heads) -> tuple[Heads, Heads, torch.Tensor | None]:
+def _of_layer(cache: ReferenceCache, name: str, q: Heads) -> tuple[Shared, Shared, torch.Tensor | None]:
     if name not in cache.keys:
         raise UsageError(f"a reference without the layer {name}", "reference", "read it for this network")
     ref = cache.keys[name]

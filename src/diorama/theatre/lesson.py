@@ -1,7 +1,7 @@
 """A clip of one actor as a network that animates people learns from it: what is given, and what should come out.
 
-Given are the bare scene, what stands before the actor, the actor's motion as vertex codes, its canonical pictures, and a
-preview: the naked body in the colours of those pictures, in the pose of each frame. What should come out is the frame.
+Given are the bare scene, what stands before the actor, the actor's motion as vertex codes, its canonical pictures, and
+a preview: the naked body in the colours of those pictures, in the pose of each frame. The frame should come out.
 Everything is a picture, so the same `condition()` serves a real clip whose layers were estimated.
 """
 
@@ -110,5 +110,3 @@ def sampled(
     facing = (vertex_normals(vertices, faces) * towards).sum(axis=1)
     weight = np.where(at[:, 2] < depth + HIDDEN, np.clip(facing, 0, 1), 0).astype(np.float32)
     return image[y, x].astype(np.float32), weight
-
-

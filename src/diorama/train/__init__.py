@@ -1,1 +1,1 @@
-"""Learning the networks of `diorama.diffusion` and `diorama.perception` from the theatre or from a folder of samples."""
+"""Learning the networks of `diorama.diffusion` and `diorama.perception` from the theatre or a folder of samples."""
