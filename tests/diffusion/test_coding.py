@@ -114,9 +114,9 @@ def test_refuses_what_is_no_video(codec):
     with pytest.raises(UsageError, match="at least one"):
         list(encode_stream(codec, []))
     with pytest.raises(UsageError, match="h w"):
-        list(encode_stream(codec, [torch.zeros(3, 16, 16)]))
+        list(encode_stream(codec, iter([torch.zeros(3, 16, 16)])))
     with pytest.raises(UsageError, match="16 x h x w"):
-        list(decode_stream(codec, [torch.zeros(4, 2, 2, 2)]))
+        list(decode_stream(codec, iter([torch.zeros(4, 2, 2, 2)])))
 
 
 class Tight:

@@ -30,6 +30,11 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _few_patches(monkeypatch):
+    monkeypatch.setattr("diorama.train.codec_recipe.FITTED", 8)
+
+
 def recipe(folder, **options):
     return CodecRecipe(TrainConfig(**{"steps": 3, "data": str(folder), **options}), sizes=SIZES)
 

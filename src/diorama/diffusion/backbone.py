@@ -5,7 +5,9 @@ zeros, and was so in part of the training: without anything it is an uncondition
 inpainting needs.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
@@ -13,11 +15,14 @@ from jaxtyping import Bool, Float
 from torch import nn
 
 from diorama.diffusion.conditioning import Conditioning
-from diorama.diffusion.levels import Schedule, schedule
+from diorama.diffusion.denoise import Denoiser
+from diorama.diffusion.levels import Level
 from diorama.diffusion.motion_unet import adapt, predict, read_reference, spatial_view
 from diorama.diffusion.reference import ReferenceCache
 from diorama.errors import UsageError
 
+SPREAD = 0.6
+"""Deviation of x0 from the composite of what is given, in latents."""
 CODE_SCALE = 4
 """Pixels of a code map along one latent position; half the resolution of the frames."""
 
@@ -50,10 +55,13 @@ class BackboneConfig:
 class Given:
     """What is known of b videos of t frames at latent size h x w; anything may be absent.
 
+    The three pictures build on each other, so that a codec's patches never mix a layer with nothing: the scene, the
+    scene with what stands before the person, and both with the preview of the person between them.
+
     Attributes:
-        scene, scene_known: latents of the bare scene; 1 where it is known.
-        occluder, occluder_alpha: latents of what stands before the person, and how much of a position it covers.
-        preview, preview_alpha: latents of the textured body in the target pose, and its coverage.
+        scene, scene_known: latents of the bare scene; 1 where it is known (nothing is given elsewhere).
+        occluder, occluder_alpha: latents with the occluders in place, and how much of a position they cover.
+        preview, preview_alpha: latents with the textured body in the target pose too, and its coverage.
         codes: vertex codes of the body in [0, 1] and coverage, 4 pixels a latent position.
         reference: latents of s pictures of the person.
         reference_codes: as `codes`, of the pose in those pictures.
@@ -160,9 +168,11 @@ def _unet(config: BackboneConfig) -> UNetMotionModel:
 class Backbone(nn.Module):
     """The network; `condition` and `forward` are what training and inference share.
 
+    It denoises what is new: the residual between x0 and the composite of the layers that are given (scene, preview,
+    occluder). So pixels that are known need not be learned, and an untrained network already shows the preview.
+
     Attributes:
-        config: its sizes.
-        trained: the schedule of its levels; it predicts v.
+        sizes: of the network.
     """
 
     def __init__(self, config: BackboneConfig = BackboneConfig()) -> None:
@@ -178,11 +188,6 @@ class Backbone(nn.Module):
     def config(self) -> dict[str, object]:
         """What a file of weights needs beside it."""
         return asdict(self.sizes)
-
-    @property
-    def trained(self) -> Schedule:
-        """Cosine levels; the last one is noise but for a ten-thousandth."""
-        return schedule("cosine")
 
     def set_motion(self, on: bool) -> None:
         """Whether motion modules are trained; pictures teach them nothing."""
@@ -202,15 +207,24 @@ class Backbone(nn.Module):
         Args:
             given: what is known.
             like: latents of the shape to be made.
-            kept: what is dropped in training; everything given is used without it.
+            kept: what is dropped in training; everything given is used without it. Pictures build on the scene: without
+                it none is used.
         """
-        concat = torch.cat([p for name in _PLACES for p in _planes(given, name, like, _keep(kept, name))], dim=1)
+        known = torch.zeros_like(like[:, :1])
+        if given.scene_known is not None:
+            known = _masked(given.scene_known, None if kept is None else kept.scene)
+        planes = [_masked_plane(given.scene, like, known), known]
+        for name in ("occluder", "preview"):
+            planes += _plane(given, name, like, known, None if kept is None else getattr(kept, name) & kept.scene)
+        concat = torch.cat(planes, dim=1)
         residual = None
         if given.codes is not None:
-            residual = self.codes(_masked(given.codes, _keep(kept, "codes")))
+            residual = self.codes(_masked(given.codes, None if kept is None else kept.codes))
         context, cache = self.nothing.expand(len(like), -1, -1), None
         if given.reference is not None and given.reference_codes is not None:
-            cache, context = self._read(given.reference, given.reference_codes, _keep(kept, "reference"))
+            cache, context = self._read(
+                given.reference, given.reference_codes, None if kept is None else kept.reference
+            )
         return Conditioning(concat, context, cache, residual)
 
     def _read(
@@ -232,34 +246,91 @@ class Backbone(nn.Module):
         return (cache if keep is None else cache.kept(keep)), tokens
 
     def forward(
-        self, x: Float[torch.Tensor, "b c t h w"], times: Float[torch.Tensor, " b"], cond: Conditioning
+        self,
+        x: Float[torch.Tensor, "b c t h w"],
+        alpha: Float[torch.Tensor, " b"],
+        sigma: Float[torch.Tensor, " b"],
+        cond: Conditioning,
     ) -> Float[torch.Tensor, "b c t h w"]:
-        """v at each video's own time (0 to 999)."""
-        return predict(self.unet, x, times, cond)
+        """x0, each video at its own level."""
+        assert cond.concat is not None
+        base = self.base(cond.concat)
+        scale = scales(alpha, sigma)
+        rest = x - over(alpha) * base
+        said = self.residual(rest * over(scale.enter), alpha, sigma, cond)
+        return base + over(scale.skip) * rest + over(scale.out) * said
+
+    def residual(
+        self,
+        rest: Float[torch.Tensor, "b c t h w"],
+        alpha: Float[torch.Tensor, " b"],
+        sigma: Float[torch.Tensor, " b"],
+        cond: Conditioning,
+    ) -> Float[torch.Tensor, "b c t h w"]:
+        """What the network itself says: the normalised residual. Its time is the angle of the level, 0 to 1000."""
+        return predict(self.unet, rest, torch.atan2(sigma, alpha) * (2000 / math.pi), cond)
+
+    def base(self, concat: Float[torch.Tensor, "b d t h w"]) -> Float[torch.Tensor, "b c t h w"]:
+        """The most complete of the given pictures, nothing where nothing is known."""
+        c = self.sizes.latent_channels
+        scene, known, occluder, before, preview, shown = concat.split([c, 1, c, 1, c, 1], dim=1)
+        return known * torch.where(shown >= 0, preview, torch.where(before >= 0, occluder, scene))
+
+    def denoiser(self, cond: Conditioning) -> Denoiser:
+        """``(x, level) -> x0`` under conditions."""
+
+        def denoise(x: Float[torch.Tensor, "b c t h w"], level: Level) -> Float[torch.Tensor, "b c t h w"]:
+            return self(x, x.new_full((len(x),), level.alpha), x.new_full((len(x),), level.sigma), cond)
+
+        return denoise
 
 
-_PLACES = {"scene": "scene_known", "occluder": "occluder_alpha", "preview": "preview_alpha"}
+class Scales(NamedTuple):
+    """EDM's preconditioning (Karras et al. 2022, table 1) of the residual at each video's level, each "b"."""
+
+    enter: torch.Tensor
+    skip: torch.Tensor
+    out: torch.Tensor
 
 
-def _keep(kept: Kept | None, name: str) -> Bool[torch.Tensor, " b"] | None:
-    if kept is None:
-        return None
-    assert name in {f.name for f in fields(Kept)}
-    flags: torch.Tensor = getattr(kept, name)
-    return flags
+def scales(alpha: Float[torch.Tensor, " b"], sigma: Float[torch.Tensor, " b"]) -> Scales:
+    """Factors that give network input and target unit variance for residuals of deviation `SPREAD`."""
+    total = torch.sqrt((alpha * SPREAD) ** 2 + sigma**2).clamp(min=1e-6)
+    return Scales(1 / total, alpha * SPREAD**2 / total**2, sigma * SPREAD / total)
+
+
+def over(value: Float[torch.Tensor, " b"]) -> Float[torch.Tensor, "b 1 1 1 1"]:
+    """One value a video, to be broadcast."""
+    return value[:, None, None, None, None]
+
+
+ABSENT = -1.0
+"""In place of a coverage: the picture is not given."""
 
 
 def _masked(value: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
     return value if keep is None else value * keep.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
 
 
-def _planes(given: Given, name: str, like: torch.Tensor, keep: torch.Tensor | None) -> list[torch.Tensor]:
-    """Latents and mask of one condition; zeros where it is not given, not kept, or not there."""
-    latents, mask = getattr(given, name), getattr(given, _PLACES[name])
+def _masked_plane(latents: torch.Tensor | None, like: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """A picture where it is known, zeros elsewhere."""
     if latents is None:
-        return [torch.zeros_like(like), torch.zeros_like(like[:, :1])]
-    if latents.shape != like.shape or mask.shape != like[:, :1].shape:
-        shapes = f"{name} {tuple(latents.shape)}, {_PLACES[name]} {tuple(mask.shape)} for {tuple(like.shape)}"
-        raise UsageError(shapes, name, "give the latents' own shape")
-    shown = _masked(mask, keep)
-    return [latents * (shown > 0), shown]
+        return torch.zeros_like(like)
+    if latents.shape != like.shape or known.shape != like[:, :1].shape:
+        shapes = f"a picture {tuple(latents.shape)}, known {tuple(known.shape)} for {tuple(like.shape)}"
+        raise UsageError(shapes, "Given", "give the latents' own shape")
+    return torch.where(known > 0, latents, 0)
+
+
+def _plane(
+    given: Given, name: str, like: torch.Tensor, known: torch.Tensor, keep: torch.Tensor | None
+) -> list[torch.Tensor]:
+    """A picture and its coverage; zeros and `ABSENT` in videos where it is not given or not kept."""
+    latents, alpha = getattr(given, name), getattr(given, f"{name}_alpha")
+    if latents is None:
+        return [torch.zeros_like(like), torch.full_like(like[:, :1], ABSENT)]
+    picture = _masked_plane(latents, like, known)
+    if keep is None:
+        return [picture, alpha]
+    wide = keep[:, None, None, None, None]
+    return [torch.where(wide, picture, 0), torch.where(wide, alpha, ABSENT)]

@@ -51,7 +51,8 @@ class SmallCodecConfig:
     def __post_init__(self) -> None:
         sizes = (self.channels, self.factor, self.encoder_width, self.decoder_width)
         if min(sizes) < 1 or max(sizes) > WIDEST or self.channels > self.pixels:
-            raise UsageError(f"a codec of the sizes {sizes}", "SmallCodecConfig", f"give 1 to {WIDEST}")
+            what = f"a codec of the sizes {sizes}, expected 1 to {WIDEST}"
+            raise UsageError(what, "SmallCodecConfig", "give fewer channels than a patch has numbers")
         if not (0 <= self.encoder_blocks <= DEEPEST and 0 <= self.decoder_blocks <= DEEPEST):
             blocks = f"{self.encoder_blocks} and {self.decoder_blocks} blocks"
             raise UsageError(blocks, "SmallCodecConfig", f"give 0 to {DEEPEST}")

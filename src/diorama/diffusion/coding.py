@@ -20,6 +20,8 @@ from diorama.errors import OutOfMemoryError, UsageError
 
 Video: TypeAlias = Float[torch.Tensor, "t 3 h w"]
 Latents: TypeAlias = Float[torch.Tensor, "c t y x"]
+Clip: TypeAlias = Float[torch.Tensor, "_ 3 h w"]
+ClipLatents: TypeAlias = Float[torch.Tensor, "c _ y x"]
 Pictures: TypeAlias = Float[torch.Tensor, "b _ _ _"]
 Pass: TypeAlias = Callable[[Pictures], Pictures]
 
@@ -74,7 +76,7 @@ def decode_video(
     return torch.cat(list(decode_stream(codec, [latents], coding, size=size)))
 
 
-def encode_stream(codec: Codec, chunks: Iterable[Video], coding: Coding = Coding()) -> Iterator[Latents]:
+def encode_stream(codec: Codec, chunks: Iterable[Clip], coding: Coding = Coding()) -> Iterator[ClipLatents]:
     """As `encode_video`, for parts of a video as they come; yields batches. Holds one batch and one part at a time."""
     room = _Room(codec, coding)
     for batch in _batches(chunks, coding.batch, axis=0):
@@ -82,8 +84,8 @@ def encode_stream(codec: Codec, chunks: Iterable[Video], coding: Coding = Coding
 
 
 def decode_stream(
-    codec: Codec, chunks: Iterable[Latents], coding: Coding = Coding(), *, size: tuple[int, int] | None = None
-) -> Iterator[Video]:
+    codec: Codec, chunks: Iterable[ClipLatents], coding: Coding = Coding(), *, size: tuple[int, int] | None = None
+) -> Iterator[Clip]:
     """As `decode_video`, for parts of a video as they come; yields batches."""
     room = _Room(codec, coding)
     for batch in _batches(chunks, coding.batch, axis=1):
@@ -95,7 +97,7 @@ def decode_stream(
         yield frames[..., :height, :width]
 
 
-def padded(frames: Video, factor: int) -> Video:
+def padded(frames: Video, factor: int) -> Float[torch.Tensor, "t 3 _ _"]:
     """Frames continued to the right and downwards by their last pixels, to sides that are multiples of `factor`."""
     down, right = -frames.shape[2] % factor, -frames.shape[3] % factor
     return functional.pad(frames, (0, right, 0, down), mode="replicate") if down or right else frames

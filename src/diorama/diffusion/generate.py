@@ -12,9 +12,9 @@ from diorama.core.progress import Progress
 from diorama.diffusion.backbone import Backbone, BackboneConfig, Given
 from diorama.diffusion.checkpoint import read_tensors
 from diorama.diffusion.conditioning import Conditioning
-from diorama.diffusion.denoise import Denoiser, Network, from_v, guided
+from diorama.diffusion.denoise import Denoiser, guided
 from diorama.diffusion.fit import fit
-from diorama.diffusion.levels import levels
+from diorama.diffusion.levels import angular
 from diorama.diffusion.noise import Noise, generators
 from diorama.diffusion.sample import Solver, descend, sample
 from diorama.diffusion.windows import WindowConfig, shifted
@@ -113,7 +113,7 @@ def generate(
     seeds = generators(len(like), "generate", config.seed)
     bind, steps = _bound(network, full, free, config), config.num_inference_steps
     denoisers = shifted(bind, like.shape[2], config.windows, steps=steps, cuts=cuts)
-    plan = descend(levels(network.trained, steps), denoisers)
+    plan = descend(angular(steps), denoisers)
     return sample(plan, Noise(seeds)(like), solver=config.solver, draw=Noise(seeds), progress=progress)
 
 
@@ -122,14 +122,10 @@ def _bound(
 ) -> Callable[[Int64[torch.Tensor, "k t"]], Denoiser]:
     """Frames of windows to a denoiser for them."""
 
-    def of(cond: Conditioning) -> Network:
-        return lambda x, time: network(x, torch.full((len(x),), time, device=x.device), cond)
-
     def bind(spans: Int64[torch.Tensor, "k t"]) -> Denoiser:
-        told = from_v(of(full.cut(spans)), network.trained)
+        told = network.denoiser(full.cut(spans))
         if free is None:
             return told
-        untold = from_v(of(free.cut(spans)), network.trained)
-        return guided(told, untold, config.guidance_scale, rescale=config.rescale)
+        return guided(told, network.denoiser(free.cut(spans)), config.guidance_scale, rescale=config.rescale)
 
     return bind

@@ -185,3 +185,17 @@ def karras(
     ramp = np.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return [*(of_ratio(float(sigma)) for sigma in (high + ramp * (low - high)) ** rho), CLEAN]
+
+
+def angular(steps: int) -> list[Level]:
+    """`steps` levels at even angles from pure noise, then ``CLEAN``: alpha = cos, sigma = sin.
+
+    The idea of the cosine schedule (Nichol and Dhariwal 2021), exact at both ends.
+
+    Raises:
+        UsageError: no steps.
+    """
+    if steps < 1:
+        raise UsageError(f"{steps} sampling steps", "num_inference_steps", "give 1 or more")
+    turns = [math.pi / 2 * (steps - i) / steps for i in range(1, steps)]
+    return [NOISE, *(Level(math.cos(turn), math.sin(turn)) for turn in turns), CLEAN]

@@ -22,7 +22,7 @@ from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.lesson import Lesson, lesson
 from diorama.train.draws import seed_of
 
-VERSION = 1
+VERSION = 2
 """Raised when the same seed gives other lessons."""
 Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
 
@@ -79,16 +79,18 @@ def _whole(path: Path) -> bool:
 def encoded(seen: Lesson, codec: Codec) -> Arrays:
     """A lesson as stored.
 
-    Latents "t c h w" (image, scene, occluder, preview) and "s c h w" (reference) in half precision; coverage "t h w"
-    and codes with coverage "t 4 hh ww" as bytes, 255 for 1.
+    Latents "t c h w" of the image, the scene, the scene with occluders, and both with the preview (see `Given`), and
+    "s c h w" of the canonical pictures, in half precision; coverage "t h w" and codes with coverage "t 4 hh ww" as
+    bytes, 255 for 1.
     """
     shown = np.asarray(seen.codes.any(axis=-1))
-    hidden = np.where(seen.occluder[..., None], seen.image, 0)
+    before = np.where(seen.occluder[..., None], seen.image, seen.scene)
+    preview = np.where((shown & ~seen.occluder)[..., None], seen.preview, before)
     latents = {
         "image": seen.image,
         "scene": seen.scene,
-        "occluder": hidden,
-        "preview": seen.preview,
+        "occluder": before,
+        "preview": preview,
         "reference": seen.canonical,
     }
     return {

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from safetensors import safe_open
 from torch import nn
 
-from diorama.diffusion.backbone import Backbone, Given, Kept
+from diorama.diffusion.backbone import Backbone, Given, Kept, over, scales
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.generate import SampleConfig, generate
@@ -20,12 +20,14 @@ from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
 from diorama.train.latents import fingerprint
 from diorama.train.lessons import Lessons, read_lesson
-from diorama.train.loss import level_weights, noised, region_weights, sample_means, target_of
+from diorama.train.loss import noised, region_weights, sample_means
 from diorama.train.preview import grid, to_picture
 from diorama.train.recipe import Batch, Loss, Networks, Recipe
 from diorama.train.split import theatre_seed
 
 CONDITIONS = ("scene", "occluder", "preview", "codes", "reference")
+
+
 @dataclass(frozen=True)
 class Piece:
     """What a sample is of its clip: frames, and a square of latent positions around the person.
@@ -82,23 +84,28 @@ class BackboneRecipe(Recipe):
         return cut_piece(path, self.piece, self._lessons, rng)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
-        """Squared error of v, weighted by level and more where the person is."""
+        """Squared error of the normalised residual, which is EDM's weighting of x0, more where the person is."""
         network = networks["backbone-s"]
         assert isinstance(network, Backbone)
         x0 = batch["image"]
-        times = (draws.spread() * len(network.trained)).long()
-        table = torch.from_numpy(network.trained.alphas_cumprod).to(x0.device)[times]
-        alpha, sigma = table.sqrt().float(), (1 - table).sqrt().float()
-        noise = draws.normal(*x0.shape[1:])
+        angle = draws.spread() * (torch.pi / 2)
+        alpha, sigma = torch.cos(angle), torch.sin(angle)
         kept, known = dropped(self.config, draws), holes(batch, draws)
         cond = network.condition(given_of({**batch, "scene_known": known}), x0, kept)
-        said = network(noised(x0, noise, alpha, sigma), times.float(), cond)
-        target = target_of("v", x0, noise, alpha=alpha, sigma=sigma)
+        assert cond.concat is not None
+        base, scale = network.base(cond.concat), scales(alpha, sigma)
+        rest = noised(x0 - base, draws.normal(*x0.shape[1:]), alpha, sigma)
+        said = network.residual(rest * over(scale.enter), alpha, sigma, cond)
+        target = (x0 - base - over(scale.skip) * rest) / over(scale.out).clamp(min=1e-3)
         weights = region_weights(_grown(batch["person"]), self.config.person_weight) * self._channel_weights.to(x0)
         error = sample_means((said.float() - target) ** 2, weights)
-        level = level_weights("v", self.config.weighting, self.config.snr_gamma, alpha=alpha, sigma=sigma)
-        terms = {"v": error.mean(), "without_preview": _mean(error, ~kept.preview), "late": _mean(error, alpha > 0.7)}
-        return Loss((error * level).mean(), terms)
+        late = angle > 0.35 * torch.pi
+        terms = {
+            "with_preview": _mean(error, kept.preview),
+            "without_preview": _mean(error, ~kept.preview),
+            "late": _mean(error, late),
+        }
+        return Loss(error.mean(), terms)
 
     @torch.no_grad()
     def preview(self, networks: Networks) -> UInt8[np.ndarray, "h w 3"]:
