@@ -39,7 +39,7 @@ class Piece:
     """
 
     frames: int = 8
-    side: int = 20
+    side: int = 16
     pool: int = 1200
 
 
@@ -133,6 +133,8 @@ class BackboneRecipe(Recipe):
 
 
 _STILL = ("reference", "reference_codes")
+BACK = 0.3
+"""How often the back of the person is the reference."""
 DECODING = ("decoder", "synthesis")
 
 
@@ -160,7 +162,9 @@ def cut_piece(path: Path, piece: Piece, lessons: Lessons, rng: np.random.Generat
     else:
         rows, columns = (_window(rng, place, piece.side, side) for place in _middle(path, frames))
     found = read_lesson(path, frames, rows, columns)
-    return {name: value if name in _STILL else value[:, ::stride].contiguous() for name, value in found.items()}
+    turned = int(rng.random() < BACK)  # sides are read one by one, so one is enough to learn from
+    sides = slice(turned, turned + 1)
+    return {k: v[:, sides] if k in _STILL else v[:, ::stride].contiguous() for k, v in found.items()}
 
 
 def _middle(path: Path, frames: slice) -> tuple[float, float]:
