@@ -79,10 +79,10 @@ class MimoInputs:
         mask: 1 where the reference shows the character; None: everything is looked at.
     """
 
-    reference: UInt8[torch.Tensor, "r h w 3"]
+    reference: UInt8[torch.Tensor, "r rh rw 3"]
     poses: UInt8[torch.Tensor, "t h w 3"]
-    scene: UInt8[torch.Tensor, "s h w 3"] | None = None
-    mask: Float[torch.Tensor, "r h w"] | None = None
+    scene: UInt8[torch.Tensor, "s sh sw 3"] | None = None
+    mask: Float[torch.Tensor, "m mh mw"] | None = None
 
     def __post_init__(self) -> None:
         size = self.poses.shape[1:3]
@@ -250,7 +250,8 @@ def _read(
         told = Conditioning(context=token)
         one = motion_unet.read_reference(networks.reference, picture, told, reader=networks.denoiser)
         if inputs.mask is not None:
-            small = torch.nn.functional.adaptive_avg_pool2d(inputs.mask[number][None, None], latents.shape[2:])
+            size = (latents.shape[2], latents.shape[3])
+            small = torch.nn.functional.adaptive_avg_pool2d(inputs.mask[number][None, None], size)
             one = one.masked(small[0].to(latents.device))
         caches.append(one)
     cache = caches[0]

@@ -141,10 +141,10 @@ def _schedule(given: Mapping[str, Any], folder: Path) -> tuple[Schedule, Spacing
     for name, names in known.items():
         if not isinstance(wanted[name], str) or wanted[name] not in names:
             raise ModelError(f"{name} = {str(wanted[name])[:50]}", folder / "config.json", f"known: {', '.join(names)}")
-    numbers = {"beta_start": float, "beta_end": float, "num_train_timesteps": int, "steps_offset": int}
-    for name, kind in numbers.items():
-        value = wanted[name]
-        if isinstance(value, bool) or not isinstance(value, kind | int) or not 0 <= value <= 100_000:
+    for name in ("beta_start", "beta_end", "num_train_timesteps", "steps_offset"):
+        value, whole = wanted[name], not name.startswith("beta")
+        number = isinstance(value, int) or (isinstance(value, float) and not whole)
+        if isinstance(value, bool) or not number or not 0 <= value <= 100_000:
             raise ModelError(f"{name} = {str(value)[:50]}, expected a number", folder / "config.json")
     try:
         trained = schedule(

@@ -113,7 +113,9 @@ def _frame_context(unet: Any, x: torch.Tensor, cond: Conditioning) -> Float[torc
     """Tokens of each frame of each video; a single zero token where none are given."""
     if cond.context is None:
         return x.new_zeros(len(x) * x.shape[2], 1, unet.config.cross_attention_dim or 1)
-    return replace(cond, context=_fitting(cond.context, x)).frame_context(x.shape[2])
+    each = replace(cond, context=_fitting(cond.context, x)).frame_context(x.shape[2])
+    assert each is not None
+    return each
 
 
 def _video_context(unet: Any, x: torch.Tensor, cond: Conditioning) -> Float[torch.Tensor, "b n d"]:
@@ -160,9 +162,11 @@ def spatial_view(unet: UNetMotionModel) -> UNet2DConditionModel:
         ModelError: a video network with other parts than those of a picture network and motion modules.
     """
     config = unet.config
-    known = ("in_channels", "out_channels", "block_out_channels", "layers_per_block", "norm_num_groups", "norm_eps")
-    known += ("cross_attention_dim", "sample_size", "act_fn", "use_linear_projection", "transformer_layers_per_block")
-    known += ("downsample_padding", "mid_block_scale_factor")
+    known = (
+        *("in_channels", "out_channels", "block_out_channels", "layers_per_block", "norm_num_groups", "norm_eps"),
+        *("cross_attention_dim", "sample_size", "act_fn", "use_linear_projection", "transformer_layers_per_block"),
+        *("downsample_padding", "mid_block_scale_factor"),
+    )
     with torch.device("meta"):
         view = UNet2DConditionModel(
             **{name: config[name] for name in known},

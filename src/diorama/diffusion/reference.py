@@ -183,6 +183,9 @@ TEMPORAL = frozenset({"motion_modules", "temp_convs", "temp_attentions", "transf
 """Parts of a video network that a reference never passes through."""
 
 
+_LORA = ("active_adapters", "disable_adapters", "merged_adapters", "scaling")
+
+
 def signature(unet: nn.Module) -> tuple[object, ...]:
     """Changes when the network of single pictures changes: training steps, LoRA and its scales, another type.
 
@@ -203,8 +206,7 @@ def _mark(module: nn.Module, marks: list[object]) -> None:
                 version = 0 if weight.is_inference() else weight._version
                 marks.append((weight.data_ptr(), version, weight.dtype))
         if "lora_A" in child._modules:
-            state = child.active_adapters, child.disable_adapters, child.merged_adapters, child.scaling.items()
-            marks.append(str([*map(str, state)]))
+            marks.append(str([getattr(child, each) for each in _LORA]))
         _mark(child, marks)
 
 
