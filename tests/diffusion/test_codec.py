@@ -10,7 +10,7 @@ from diorama.diffusion.codec_small import EMBEDDED, SmallCodec, SmallCodecConfig
 from diorama.errors import ModelError, UsageError
 from diorama.theatre.clip import Script, random_clip
 
-THEATRE_DB, SYNTHETIC_DB, NOISY_DB = 27.0, 30.0, 26.0
+THEATRE_DB, SYNTHETIC_DB, NOISY_DB = 27.2, 33.0, 26.8
 """What is asked of the pictures below; the card has the figures over held-out sets."""
 
 
@@ -111,7 +111,7 @@ def test_a_patch_changes_only_its_own_latent(codec, theatre):
 def test_batch_equals_singles(codec, theatre):
     latents = codec.encode(theatre)
     singles = torch.cat([codec.encode(frame[None]) for frame in theatre])
-    assert torch.allclose(latents, singles, atol=1e-5)
+    assert torch.equal(latents, singles)
     frames = torch.cat([codec.decode(latent[None]) for latent in latents])
     assert torch.allclose(codec.decode(latents), frames, atol=1e-5)
 

@@ -15,7 +15,7 @@ from diorama.diffusion.coding import (
 )
 from diorama.errors import OutOfMemoryError, UsageError
 
-SEAM_DB, SEAM_LARGEST = 45.0, 0.1
+SEAM_DB, SEAM_LARGEST = 48.0, 0.06
 """What tiles of 64 pixels that share 32 may differ from whole pictures; larger tiles differ less."""
 
 
@@ -62,8 +62,10 @@ def test_streams_are_lazy(codec, video):
 
 def test_slices_equal_batches(codec, video):
     one, many = encode_video(codec, video, Coding(batch=1)), encode_video(codec, video, Coding(batch=7))
-    assert torch.allclose(one, many, atol=1e-5)
-    assert torch.allclose(decode_video(codec, one, Coding(batch=1)), decode_video(codec, one, Coding(7)), atol=1e-5)
+    assert torch.equal(one, many)
+    assert torch.allclose(
+        decode_video(codec, one, Coding(batch=1)), decode_video(codec, one, Coding(batch=7)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 9), (13, 31), (90, 121)])

@@ -5,7 +5,7 @@ a mask's border, or a tile's, do not depend on what lies behind it; a mask that 
 cuts pixels. The decoder looks around (3x3 convolutions at latent resolution): it removes the borders of patches and
 continues edges across them.
 
-Latents have mean 0 and variance 1 in each channel over the data the codec was trained on. Channel 0 to 2 are about the
+Latents have variance 1 and a mean near 0 in each channel over frames of the theatre. Channels 0 to 2 are about the
 patch's brightness and colour, later ones finer patterns; `SmallCodec.energy` says how much each counts in pixels.
 """
 
@@ -123,9 +123,12 @@ class SmallCodec(nn.Module):
         return squares / squares.mean()
 
     def encode(self, frames: Frames) -> Codes:
-        """As `Codec.encode`."""
+        """As `Codec.encode`; on a CPU a batch gives the bits of its single frames."""
         check_frames(frames, self)
-        return self.to_latents(frames)
+        if frames.device.type != "cpu":
+            return self.to_latents(frames)
+        # Matrix products round differently for other sizes of a batch, and gain nothing by it.
+        return torch.cat([self.to_latents(frame) for frame in frames.split(1)])
 
     def decode(self, latents: Codes) -> Frames:
         """As `Codec.decode`."""
@@ -164,10 +167,10 @@ class SmallCodec(nn.Module):
 
     @torch.no_grad()
     def standardise(self, frames: Frames) -> None:
-        """Make latents of these frames have mean 0 and variance 1 in each channel; what is decoded stays the same.
+        """Make latents of these frames have variance 1 in each channel; what is decoded stays the same.
 
-        Only for a codec whose `mean` and `std` are 0 and 1: the first convolutions of the decoder take the scale on,
-        and its border of zeros would then mean something else (`mean` is kept small by training, and left alone).
+        Their mean is left as it is, near 0 from the principal components on: moving it would move the zeros with which
+        the decoder continues latents beyond the border.
         """
         z = self.to_latents(frames)
         std = (z - z.mean(dim=(0, 2, 3), keepdim=True)).square().mean(dim=(0, 2, 3)).sqrt()

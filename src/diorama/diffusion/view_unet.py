@@ -59,7 +59,7 @@ def _step(layer: nn.Module, hidden: torch.Tensor, guide: ViewGuide) -> torch.Ten
     return layer(hidden, guide) if isinstance(layer, ViewTransformer) else layer(hidden)
 
 
-class ShapedNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both name their file
+class ShapedNetwork(ModelMixin, ConfigMixin):  # both name their file
     """A network of `diffusers` whose configuration is a `ViewShape`."""
 
     _supports_gradient_checkpointing = True

@@ -31,10 +31,12 @@ PER_CLIP = 4
 CLIPS = 50
 """In a file."""
 CROP_MIN = 128
+STRIPED = 0.1
+"""Crops with stripes in them."""
 SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
 
 # All CC0 or in the public domain, see the docstrings of skimage.data. Kept out for scores: astronaut (public domain).
-# Not used at all: the Middlebury pair, whose terms are not stated.
+# Never trained on: the Middlebury pair, whose terms are not stated.
 PHOTOS: Mapping[str, float] = {
     "coffee": 1.0,
     "chelsea": 1.0,
@@ -75,6 +77,7 @@ class Pictures:
         else:
             block = self.theatre[int(rng.choice(len(self.theatre), p=self._shares()))]
             picture = _cut(rng, block[int(rng.integers(len(block)))], size).astype(np.float32)
+        picture = striped(rng, picture) if rng.random() < STRIPED else picture
         picture = picture[:, ::-1] if rng.random() < 0.5 else picture
         return np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) / 255
 
@@ -205,6 +208,19 @@ def _recoloured(rng: np.random.Generator, picture: UInt8[np.ndarray, "s s 3"]) -
     gain = (rng.uniform(0.7, 1.2, 3) * rng.uniform(0.7, 1.3)).astype(np.float32)
     shift = rng.uniform(-40, 40, 3).astype(np.float32)
     return ((chosen.astype(np.float32) - 128) * gain + 128 + shift).clip(0, 255)
+
+
+def striped(rng: np.random.Generator, picture: Float32[np.ndarray, "s s 3"]) -> Float32[np.ndarray, "s s 3"]:
+    """Part of a picture under stripes of two colours, as fine as pixels allow: few pictures have any, clothes do."""
+    size = len(picture)
+    y, x = np.mgrid[:size, :size].astype(np.float32) / size
+    turn, period = rng.uniform(0, np.pi), rng.uniform(2.2, 9) / size
+    wave = np.sin(2 * np.pi * ((x * np.cos(turn) + y * np.sin(turn)) / period + rng.random()))
+    share = np.clip(wave * rng.uniform(1, 4), -1, 1)[..., None] / 2 + 0.5
+    first, second = rng.uniform(0, 255, (2, 3)) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 255, (2, 1)), 3, 1)
+    middle, reach = rng.random(2), rng.uniform(0.1, 0.7, 2)
+    inside = (((x - middle[0]) / reach[0]) ** 2 + ((y - middle[1]) / reach[1]) ** 2 < 1)[..., None]
+    return np.where(inside, share * first + (1 - share) * second, picture).astype(np.float32)
 
 
 def _array(path: Path, axes: int) -> UInt8[np.ndarray, "..."]:
