@@ -109,7 +109,7 @@ def test_every_option_has_help() -> None:
 
 def test_the_plain_command_line_trains_and_goes_on(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plain_main(["--list"]) == 0
-    assert "toy  turns vectors round" in capsys.readouterr().out
+    assert "turns vectors round" in capsys.readouterr().out
     where = ["toy", "--out", str(toy), "--device", "cpu"]
     assert plain_main([*where, "--drop", "side=0.1", "--batch", "4"]) == 0
     said = capsys.readouterr()
@@ -142,7 +142,7 @@ def test_the_command_line_trains(toy: Path, capsys: pytest.CaptureFixture[str]) 
     state = json.loads((toy / "checkpoints" / "step-00000002" / "state.json").read_text())
     assert state["config"]["weight_decay"] == 0
     assert state["config"]["lr"] == 0.5
-    assert run("--list")[1].startswith("toy")
+    assert "turns vectors round" in run("--list")[1]
     assert run()[0] == 2
     code, _, err = run("nothing")
     assert code == 2

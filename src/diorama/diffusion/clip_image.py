@@ -46,7 +46,7 @@ def load_image_encoder(folder: Path) -> torch.nn.Module:
             holder, _, leaf = name.rpartition(".")
             numbers = torch.arange(table.shape[-1]).expand(table.shape)
             network.get_submodule(holder).register_buffer(leaf, numbers, persistent=False)
-    return network.eval().requires_grad_(False)
+    return network.float().eval().requires_grad_(False)
 
 
 def image_tokens(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Float[torch.Tensor, "r 1 d"]:

@@ -10,11 +10,13 @@ Target = Literal["eps", "v", "x0"]
 Weighting = Literal["none", "min-snr", "moore"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["fp32", "bf16"]
+Size = Literal["full", "tiny"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "target": ("eps", "v", "x0"),
     "weighting": ("none", "min-snr", "moore"),
     "schedule": ("constant", "cosine"),
     "precision": ("fp32", "bf16"),
+    "size": ("full", "tiny"),
 }
 
 
@@ -28,6 +30,11 @@ class TrainConfig:
     """Time budget, with the earlier parts of a resumed run; the schedule ends with it."""
     data: str = ""
     """Folder of shards made by diorama data (default: what the recipe makes on the fly)."""
+    init: str = ""
+    """Folders or files of weights that a published recipe starts from, separated as in PATH; the first with a piece
+    counts."""
+    size: Size = "full"
+    """Of a published recipe's networks: full, as the weights to start from; tiny, random, for trials."""
     out: str = ""
     """Folder for checkpoints, logs, previews and the result (default: runs/RECIPE)."""
     seed: int = 0

@@ -28,8 +28,83 @@ class Entry:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-RECIPES: dict[str, Entry] = {}
-"""By name."""
+_PUBLISHED: dict[str, Any] = {
+    "lr": 1e-5,
+    "warmup": 1,
+    "schedule": "constant",
+    "ema": 0.0,
+    "precision": "bf16",
+    "drop": ("reference=0.1",),
+}
+_MOORE = {
+    **_PUBLISHED,
+    "steps": 30_000,
+    "batch": 4,
+    "target": "v",
+    "weighting": "moore",
+    "snr_gamma": 5.0,
+    "noise_offset": 0.05,
+    "clip": 1.0,
+    "seed": 12580,
+}
+_VIDEO = {"steps": 10_000, "batch": 1, "checkpointing": True}
+_SP4D = {
+    **_PUBLISHED,
+    "steps": 40_000,
+    "batch": 32,
+    "target": "v",
+    "weighting": "none",
+    "ema": 0.9999,
+    "checkpointing": True,
+    "drop": ("image=0.1", "context=0.1"),
+}
+_CODEC = "diorama.train.codec_recipe"
+_CODING = {"minutes": 60.0, "batch": 6, "lr": 3e-3, "weight_decay": 1e-4}
+_ANIMATE, _PERSON, _PARTS = (f"diorama.train.recipes.{name}" for name in ("animate", "person", "parts"))
+
+RECIPES: dict[str, Entry] = {
+    "codec-s": Entry(f"{_CODEC}:codec_recipe", "the embedded codec: pixels to latents and back", _CODING),
+    "codec-s-large": Entry(f"{_CODEC}:large_recipe", "the same at 2.4 million parameters, for a GPU", _CODING),
+    "codec-s-decoder": Entry(f"{_CODEC}:decoder_recipe", "its decoder alone; latents stay as they are", _CODING),
+    "depth-s": Entry("diorama.train.recipes.depth:make", "the embedded depth: how near each pixel of a picture is"),
+    "backbone-s": Entry(
+        "diorama.train.recipes.backbone:make",
+        "the embedded generator: people animated, repeated, and video inpainted",
+        {
+            "lr": 3e-4,
+            "batch": 4,
+            "target": "v",
+            "person_weight": 4.0,
+            "drop": (
+                *("scene=0.1", "occluder=0.1", "preview=0.5", "codes=0.1"),
+                *("reference=0.1", "all=0.05"),
+            ),
+            "ema": 0.999,
+            "weight_decay": 0.01,
+        },
+    ),
+    "mimo-paper": Entry(
+        f"{_ANIMATE}:mimo",
+        "MIMO as in its paper: denoiser, reference, pose encoder and vertex codes together",
+        {
+            **_PUBLISHED,
+            "steps": 50_000,
+            "batch": 8,
+            "target": "eps",
+            "weighting": "none",
+            "checkpointing": True,
+        },
+    ),
+    "moore-stage1": Entry(f"{_ANIMATE}:moore_stage1", "Moore-AnimateAnyone, pictures: all but the motion", _MOORE),
+    "moore-stage2": Entry(
+        f"{_ANIMATE}:moore_stage2", "Moore-AnimateAnyone, videos: motion modules alone", {**_MOORE, **_VIDEO}
+    ),
+    "scd-stage1": Entry(f"{_PERSON}:stage1", "SCD, pictures: one network that reads its own reference", _MOORE),
+    "scd-stage2": Entry(f"{_PERSON}:stage2", "SCD, videos: motion modules alone", {**_MOORE, **_VIDEO}),
+    "sp4d-stage1": Entry(f"{_PARTS}:stage1", "SP4D, colours of an object from all around (SV4D 2.0)", _SP4D),
+    "sp4d-stage2": Entry(f"{_PARTS}:stage2", "SP4D, colours and parts in two branches", _SP4D),
+}
+"""By name. The settings of published recipes are those of specs mimo.md 2, scd.md 1.3 and sp4d.md 1.7."""
 
 
 def find(name: str) -> Entry:

@@ -12,11 +12,11 @@ from torch import nn
 
 from diorama.figures.cast import load_cast
 from diorama.figures.codes import VertexCodes
-from diorama.train import loss as L
+from diorama.train import loss as losses
 from diorama.train.config import TrainConfig
 from diorama.train.draws import Draws
 from diorama.train.recipe import Batch, Networks
-from diorama.train.recipes._initial import pose_encoder, picture_unet, reference_unet, video_unet
+from diorama.train.recipes._initial import picture_unet, pose_encoder, reference_unet, video_unet
 from diorama.train.recipes._people import Arrays, PeopleRecipe, surface_maps
 from diorama.train.recipes._people_nets import Members, Told, code_maps, train_motion_only
 from diorama.train.recipes._takes import Shot
@@ -42,7 +42,7 @@ class MimoRecipe(AnimateRecipe):
     """All but codec and image encoder learn together: denoiser, reference, pose encoder, vertex codes."""
 
     name = "mimo-paper"
-    conditions = ("reference", "scene", "occluder")
+    conditions = ("reference", "scene", "occluder")  # type: ignore[assignment]
 
     def networks(self) -> dict[str, nn.Module]:
         """SD-1.5 twice, AnimateDiff's motion modules, and a new pose encoder over new codes."""
@@ -67,18 +67,19 @@ class MimoRecipe(AnimateRecipe):
             **surface_maps(take, self.shot.size),
             "person": take["person"][None].float() / 255,
             "reference": take["reference"][0].float(),
-            "tokens": take["tokens"][0].float(),
+            "tokens": take["tokens"][0, :1].float(),
         }
 
     def told(self, networks: Networks, batch: Batch, draws: Draws | None = None) -> Told:
         """Codes drawn over the body; scene and occluder beside the noise, now and then without one of them."""
-        codes = networks["codes"].codes
+        codes = networks["codes"]
+        assert isinstance(codes, VertexCodes)
         layers = {name: batch[name] for name in ("scene", "occluder")}
         if draws is not None:
             rates = self.config.drop_rates
-            layers = {name: L.kept(value, draws.keep(rates.get(name, 0.0))) for name, value in layers.items()}
+            layers = {name: losses.kept(value, draws.keep(rates.get(name, 0.0))) for name, value in layers.items()}
         concat = torch.cat([layers["scene"], layers["occluder"]], dim=1)
-        pose = code_maps(codes, batch["vertices"], batch["weights"])
+        pose = code_maps(codes.codes, batch["vertices"], batch["weights"])
         return Told(pose, batch["reference"], batch["tokens"], concat=concat)
 
 
@@ -110,7 +111,8 @@ class MooreRecipe(AnimateRecipe):
             denoiser = picture_unet(weights, tiny)
             reference.up_blocks[-1].requires_grad_(False)
         else:
-            denoiser = train_motion_only(video_unet(weights, tiny))
+            denoiser = video_unet(weights, tiny)
+            train_motion_only(denoiser)
             reference.requires_grad_(False)
         encoder = pose_encoder(weights, denoiser.conv_in.out_channels, 3, tiny).requires_grad_(self.stage == 1)
         return {"denoiser": denoiser, "reference": reference, "pose_encoder": encoder}

@@ -1,13 +1,13 @@
 """SP4D: colours, then colours and parts, of an object from all around (sp4d.md 1.7, 2.3).
 
-Stage 1 trains the RGB branch alone, as SV4D 2.0. Stage 2 begins with that branch twice and a silent exchange, and trains
-both. v-prediction at EDM noise levels; settings that the paper does not give are those of the spec.
+Stage 1 trains the RGB branch alone, as SV4D 2.0. Stage 2 begins with that branch twice and a silent exchange, and
+trains both. v-prediction at EDM noise levels; settings that the paper does not give are those of the spec.
 """
 
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import nn
 
-from diorama.diffusion.denoise import from_v_edm, guided
+from diorama.diffusion.codec import Codec
+from diorama.diffusion.denoise import Network, from_v_edm, guided
 from diorama.diffusion.dual_condition import DualCondition
 from diorama.diffusion.dual_keys import key_map
 from diorama.diffusion.dual_load import load_dual, load_single
@@ -25,15 +26,15 @@ from diorama.diffusion.levels import karras
 from diorama.diffusion.sample import descend, sample
 from diorama.diffusion.store import save_tensors
 from diorama.diffusion.view_cameras import camera_vector, guidance_scales, without_condition
-from diorama.diffusion.view_shape import PRESETS, ViewShape
+from diorama.diffusion.view_shape import PRESETS, CameraAttention, ViewShape
 from diorama.diffusion.view_unet import ViewUNet
-from diorama.train import loss as L
+from diorama.train import loss as losses
 from diorama.train.config import TrainConfig
 from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
 from diorama.train.preview import grid, to_picture
 from diorama.train.recipe import Batch, Loss, Networks, Recipe
-from diorama.train.recipes._contrast import PartProjector, contrast, overheard
+from diorama.train.recipes._contrast import LEAST, PartProjector, contrast, overheard
 from diorama.train.recipes._encoders import Encoders, encoders_for
 from diorama.train.recipes._initial import Weights, find_weights
 from diorama.train.recipes._objects import Round, encoded, object_of, objects
@@ -45,15 +46,17 @@ LOG_MEAN, LOG_STD = 0.7, 1.6
 """Of ln sigma, as Stable Video Diffusion is trained further."""
 CONTRAST, RAMP_STEPS = 0.1, 1000
 """Weight of the contrastive loss, and the steps in which it grows to that."""
-POOL = {"tiny": 8, "full": 20_000}
+POOL = {"tiny": 4, "full": 20_000}
 """Objects of an epoch of the theatre, by size."""
-STEPS = {"tiny": 4, "full": 25}
+STEPS = {"tiny": 3, "full": 25}
+MEASURED = {"tiny": 2, "full": 8}
+"""Held-out objects whose loss is told."""
 
 
 def predict(
     network: nn.Module, x: Float[torch.Tensor, "b c n h w"], times: Float[torch.Tensor, " b"], told: DualCondition
 ) -> Float[torch.Tensor, "b c n h w"]:
-    """v of one branch or two, each object at its own time (ln sigma / 4); as `diorama.diffusion.dual_condition.bound`."""
+    """v of one branch or two, each object at its own time (ln sigma / 4); as `dual_condition.bound`."""
     frames, views = told.image.shape[1], told.cameras.shape[1]
     image = told.image.repeat_interleave(views, dim=1).flatten(0, 1)
     flat = x.transpose(1, 2).flatten(0, 1)
@@ -73,7 +76,7 @@ def condition(shape: ViewShape, batch: Batch, keep: "Kept | None" = None) -> Dua
     cameras = camera_vector(torch.full_like(azimuth, math.pi / 2), azimuth, size=shape.vector_dim)
     if keep is not None:
         cameras = torch.where(keep.image[:, None, None], cameras, without_condition(cameras))
-        image, context = L.kept(image, keep.image), L.kept(context, keep.context)
+        image, context = losses.kept(image, keep.image), losses.kept(context, keep.context)
     unknown = image.new_zeros(len(image), azimuth.shape[1], *image.shape[2:])
     return DualCondition(image, context, cameras, unknown)
 
@@ -95,12 +98,14 @@ class PartsRecipe(Recipe):
         round: pictures of an object.
         stage: 1 (RGB branch) or 2 (both).
         contrast: weight of the contrastive loss.
+        least: latent positions of a region that it looks at.
     """
 
     config: TrainConfig
     round: Round
     stage: int = 1
     contrast: float = CONTRAST
+    least: int = LEAST
     conditions = ("image", "context")
     about = "Articulated objects of the theatre, or shards of it. The licence is that of the weights it began with."
 
@@ -117,7 +122,7 @@ class PartsRecipe(Recipe):
     @property
     def encoders(self) -> Encoders:
         """Codec and image encoder, frozen; not among the networks, since their work is done before a batch."""
-        return encoders_for(self.config, self.shape.context_dim, patches=False)
+        return encoders_for(self.config, self.shape.context_dim)
 
     def networks(self) -> dict[str, nn.Module]:
         """One branch; or two, which begin alike and do not hear each other, and the contrastive loss's projector."""
@@ -125,7 +130,7 @@ class PartsRecipe(Recipe):
         if self.stage == 1:
             return {"rgb": self._single(weights)}
         if "dual" in weights:
-            dual = load_dual(weights.paths["dual"], **self._reading)
+            dual = load_dual(weights.paths["dual"], head_dim=self.shape.head_dim, camera_attention=self._attention)
         else:
             rgb = self._single(weights)
             dual = DualUNet.of(rgb.shape)
@@ -135,11 +140,12 @@ class PartsRecipe(Recipe):
     def _single(self, weights: Weights) -> ViewUNet:
         if self.config.size == "tiny" and "single" not in weights:
             return ViewUNet.of(self.shape)
-        return load_single(weights.need("single"), **self._reading)
+        path = weights.need("single")
+        return load_single(path, head_dim=self.shape.head_dim, camera_attention=self._attention)
 
     @property
-    def _reading(self) -> dict[str, object]:
-        return {"head_dim": self.shape.head_dim, "camera_attention": self.shape.camera_attention}
+    def _attention(self) -> CameraAttention:
+        return self.shape.camera_attention
 
     @cached_property
     def _sources(self) -> dict[Part, Shards | Theatre]:
@@ -173,19 +179,22 @@ class PartsRecipe(Recipe):
         level = {"alpha": torch.rsqrt(1 + (2 * log_sigma).exp()), "sigma": torch.rsqrt(1 + (-2 * log_sigma).exp())}
         noise = draws.normal(*x0.shape[1:])
         keep = Kept(*(draws.keep(rates.get(name, 0.0)) for name in self.conditions))
-        told, x = condition(network.shape, batch, keep), L.noised(x0, noise, **level)
-        listen = isinstance(network, DualUNet) and self.contrast > 0
-        with overheard(network.part if isinstance(network, DualUNet) else network) as heard:
+        told, x = condition(network.shape, batch, keep), losses.noised(x0, noise, **level)
+        heard: list[torch.Tensor] = []
+        if isinstance(network, DualUNet) and self.contrast > 0:
+            with overheard(network.part) as heard:
+                said = predict(network, x, log_sigma / 4, told)
+        else:
             said = predict(network, x, log_sigma / 4, told)
-        error = (said.float() - L.target_of("v", x0, noise, **level)) ** 2
-        branches = [L.sample_means(half) for half in error.chunk(2 if self.stage == 2 else 1, dim=1)]
-        weight = L.level_weights("v", self.config.weighting, self.config.snr_gamma, **level)
+        error = (said.float() - losses.target_of("v", x0, noise, **level)) ** 2
+        branches = [losses.sample_means(half) for half in error.chunk(2 if self.stage == 2 else 1, dim=1)]
+        weight = losses.level_weights("v", self.config.weighting, self.config.snr_gamma, **level)
         total = (torch.stack(branches).mean(dim=0) * weight).mean()
         terms = {name: branch.mean() for name, branch in zip(("rgb", "part"), branches, strict=False)}
-        if listen:
+        if heard:
             projector = networks["projector"]
             assert isinstance(projector, PartProjector)
-            apart = contrast(projector, heard, batch["ids"].long())
+            apart = contrast(projector, heard, batch["ids"].long(), least=self.least)
             total = total + (self.contrast * self._ramp(draws) * apart).mean()
             terms["contrast"] = apart.mean()
         return Loss(total, terms)
@@ -207,11 +216,12 @@ class PartsRecipe(Recipe):
 
     def measure(self, networks: Networks) -> dict[str, float]:
         """The loss on held-out objects, at fixed levels and noise."""
-        device, total = next(self._network(networks).parameters()).device, 0.0
-        for number in range(4):
+        device, count = next(self._network(networks).parameters()).device, MEASURED[self.config.size]
+        total = 0.0
+        for number in range(count):
             batch = {name: value.to(device) for name, value in self.samples([number], "held-out").items()}
             terms = self.loss(networks, batch, Draws(seed_of("measure"), [number], device)).terms
-            total += float(sum(terms[name] for name in ("rgb", "part") if name in terms)) / (4 * self.stage)
+            total += float(sum(terms[name] for name in ("rgb", "part") if name in terms)) / (self.stage * count)
         return {"v": total}
 
     @torch.no_grad()
@@ -221,10 +231,7 @@ class PartsRecipe(Recipe):
         device = next(network.parameters()).device
         batch = {name: value.to(device) for name, value in self.samples([0], "held-out").items()}
         truth, told = self.latents(batch), condition(network.shape, batch)
-        denoisers = [
-            from_v_edm(lambda x, time, told=each: predict(network, x, torch.full((len(x),), time, device=device), told))
-            for each in (told, told.dropped())
-        ]
+        denoisers = [from_v_edm(_bound(network, each)) for each in (told, told.dropped())]
         scales = guidance_scales(self.round.frames, self.round.views).to(device)
         path = karras(STEPS[self.config.size], sigma_max=700)
         noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).to(device)
@@ -244,14 +251,19 @@ class PartsRecipe(Recipe):
         (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def _picture(codec: object, latent: Float[torch.Tensor, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    return to_picture(codec.decode(latent[None].to(codec.device))[0].float().cpu().numpy())  # type: ignore[attr-defined]
+def _bound(network: nn.Module, told: DualCondition) -> Network:
+    return lambda x, time: predict(network, x, torch.full((len(x),), float(time), device=x.device), told)
+
+
+def _picture(codec: Codec, latent: Float[torch.Tensor, "c h w"]) -> UInt8[np.ndarray, "hh ww 3"]:
+    return to_picture(codec.decode(latent[None].to(codec.device))[0].float().cpu().numpy())
 
 
 def _recipe(config: TrainConfig, stage: int) -> PartsRecipe:
     """4 frames of 12 views; 576 pixels as trained, small at the size "tiny"."""
-    full = Round(4, 12, 576)
-    return PartsRecipe(config, replace(full, frames=2, views=3, size=64) if config.size == "tiny" else full, stage)
+    if config.size == "tiny":
+        return PartsRecipe(config, Round(2, 3, 64), stage, least=2)
+    return PartsRecipe(config, Round(4, 12, 576), stage)
 
 
 def stage1(config: TrainConfig) -> PartsRecipe:

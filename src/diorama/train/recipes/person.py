@@ -46,8 +46,10 @@ class ScdRecipe(PeopleRecipe):
     def networks(self) -> dict[str, nn.Module]:
         """Everything learns in the first stage, motion modules in the second."""
         weights, tiny = self.weights, self.tiny
-        denoiser = picture_unet(weights, tiny) if self.stage == 1 else train_motion_only(video_unet(weights, tiny))
+        denoiser = picture_unet(weights, tiny) if self.stage == 1 else video_unet(weights, tiny)
         encoder = pose_encoder(weights, denoiser.conv_in.out_channels, 3, tiny).requires_grad_(self.stage == 1)
+        if self.stage == 2:
+            train_motion_only(denoiser)
         return {"denoiser": denoiser, "pose_encoder": encoder}
 
     def members(self, networks: Networks) -> Members:
