@@ -8,15 +8,23 @@ import torch
 
 from diorama.bench import people
 from diorama.bench.scores import Score
+from diorama.core.extras import available, need
 from diorama.core.progress import Progress, Silent
+from diorama.core.video import Frame
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.generate import SampleConfig, load_backbone
 from diorama.errors import UsageError
+from diorama.perception.depth import EmbeddedDepth
+from diorama.perception.depth_small import learned_inverse_depth
+from diorama.perception.shots import track
+from diorama.perception.upsample import upsample
 from diorama.theatre.clip import random_clip
 from diorama.theatre.dataset import DatasetConfig, script
 from diorama.train.draws import seed_of
 from diorama.train.split import theatre_seed
 
+CUES_ALONE = 0.740
+"""Of the embedded depth on the motorcycle pair before it had a network (docs/benchmarks.md)."""
 MODELS = ("codec-s", "backbone-s", "depth-s")
 
 
@@ -81,3 +89,50 @@ def codec_scores(config: BenchConfig, pictures: Sequence[np.ndarray] | None = No
         errors.append(float((codec.decode(codec.encode(frame)) - frame).square().mean()))
     psnr = float(np.mean([-10 * np.log10(error) for error in errors]))
     return [Score("codec-s", "PSNR on held-out theatre frames", psnr, 33.0, unit="dB")]
+
+
+def depth_scores(config: BenchConfig) -> list[Score]:
+    """Rank correlation with the truth: depth-s alone and the embedded depth of `diorama stereo`.
+
+    On theatre stills of clips that are held out, and on a real pair.
+    """
+    rows: list[tuple[float, float]] = []
+    options = DatasetConfig("scene", frames=2, seed=theatre_seed(config.seed, "held-out"))
+    for number in range(4 * config.clips):
+        seen = random_clip(seed_of("still", options.seed, number), script(options)).frame(0)
+        truth = np.where(np.isfinite(seen.depth), 1 / np.maximum(seen.depth, 1e-3), 0).astype(np.float32)
+        rows.append((spearman(_learned(seen.image), truth), spearman(embedded_inverse_depth(seen.image), truth)))
+    alone, fused = np.mean(rows, axis=0)
+    found = [
+        Score("depth-s", "Spearman on held-out theatre stills, alone", float(alone), 0.85),
+        Score("depth-s", "Spearman on held-out theatre stills, as in diorama stereo", float(fused), 0.85),
+    ]
+    if available("skimage"):
+        left, _, disparity = need("skimage.data").stereo_motorcycle()
+        truth = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
+        value = spearman(embedded_inverse_depth(left), truth)
+        found.append(Score("depth-s", "Spearman on the motorcycle pair, as in diorama stereo", value, CUES_ALONE))
+    return found
+
+
+def embedded_inverse_depth(image: np.ndarray) -> np.ndarray:
+    """What `diorama stereo` takes for the inverse depth of one picture, at its size."""
+    tracked = next(iter(track([Frame(image, 0, 1, 0)])))
+    return upsample(next(iter(EmbeddedDepth()([tracked]))), image)
+
+
+def _learned(image: np.ndarray) -> np.ndarray:
+    found = torch.from_numpy(learned_inverse_depth(image))[None, None]
+    return torch.nn.functional.interpolate(found, image.shape[:2], mode="bilinear")[0, 0].numpy()
+
+
+def spearman(estimate: np.ndarray, truth: np.ndarray) -> float:
+    """Rank correlation over pixels with a known truth; ties share their mean rank; 0 for a flat estimate."""
+    known = np.isfinite(truth)
+    a, b = _ranks(estimate[known]), _ranks(truth[known])
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]

@@ -7,7 +7,6 @@ inpainting needs.
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
@@ -255,10 +254,7 @@ class Backbone(nn.Module):
         """x0, each video at its own level."""
         assert cond.concat is not None
         base = self.base(cond.concat)
-        scale = scales(alpha, sigma)
-        rest = x - over(alpha) * base
-        said = self.residual(rest * over(scale.enter), alpha, sigma, cond)
-        return base + over(scale.skip) * rest + over(scale.out) * said
+        return base + SPREAD * self.residual(x - over(alpha) * base, alpha, sigma, cond)
 
     def residual(
         self,
@@ -267,8 +263,14 @@ class Backbone(nn.Module):
         sigma: Float[torch.Tensor, " b"],
         cond: Conditioning,
     ) -> Float[torch.Tensor, "b c t h w"]:
-        """What the network itself says: the normalised residual. Its time is the angle of the level, 0 to 1000."""
-        return predict(self.unet, rest, torch.atan2(sigma, alpha) * (2000 / math.pi), cond)
+        """What the network itself says: the clean residual over `SPREAD`, from
+        ``rest = alpha * residual + sigma * noise``.
+
+        Its input has about unit variance; its time is the angle of the level, 0 to 1000. It says the residual and not
+        the noise: most of a frame is known, and to say nothing there is easier than to say all of the noise.
+        """
+        enter = torch.rsqrt((alpha * SPREAD) ** 2 + sigma**2)
+        return predict(self.unet, rest * over(enter), torch.atan2(sigma, alpha) * (2000 / math.pi), cond)
 
     def base(self, concat: Float[torch.Tensor, "b d t h w"]) -> Float[torch.Tensor, "b c t h w"]:
         """The most complete of the given pictures, nothing where nothing is known."""
@@ -283,20 +285,6 @@ class Backbone(nn.Module):
             return self(x, x.new_full((len(x),), level.alpha), x.new_full((len(x),), level.sigma), cond)
 
         return denoise
-
-
-class Scales(NamedTuple):
-    """EDM's preconditioning (Karras et al. 2022, table 1) of the residual at each video's level, each "b"."""
-
-    enter: torch.Tensor
-    skip: torch.Tensor
-    out: torch.Tensor
-
-
-def scales(alpha: Float[torch.Tensor, " b"], sigma: Float[torch.Tensor, " b"]) -> Scales:
-    """Factors that give network input and target unit variance for residuals of deviation `SPREAD`."""
-    total = torch.sqrt((alpha * SPREAD) ** 2 + sigma**2).clamp(min=1e-6)
-    return Scales(1 / total, alpha * SPREAD**2 / total**2, sigma * SPREAD / total)
 
 
 def over(value: Float[torch.Tensor, " b"]) -> Float[torch.Tensor, "b 1 1 1 1"]:

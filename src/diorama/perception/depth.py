@@ -1,4 +1,4 @@
-"""Embedded depth: no learned weights for the scene, nothing to download.
+"""Embedded depth: cues and a small network that comes with the package; nothing to download.
 
 Every few frames a still is read (see fuse); in between and over time the map follows the flow, motion of its own brings
 things forward, and a person becomes a card on the ground.

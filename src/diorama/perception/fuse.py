@@ -1,12 +1,20 @@
-"""All cues of a single picture, fused into one map of inverse depth."""
+"""All cues of a single picture, fused into one map of inverse depth, with what a small network sees in it.
 
-from dataclasses import dataclass
+Cues and network err in different places: the cues know ground, sky and vanishing points in any picture, the network
+knows things and people, best in pictures like those it was trained on. One trained to the least absolute error answers
+with the middle of what may be: a flat answer says that it does not know. So its answer counts as far as it is decided,
+and where it is not, what stands out in it still raises the cues' answer. All in roots of inverse depth, in which
+neither the nearest things nor the far half of a picture weigh all.
+"""
+
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from diorama.perception import cues
+from diorama.perception.depth_small import learned_inverse_depth
 from diorama.perception.layout import Layout, find_layout, ground_plane, planes
 from diorama.perception.lines import find_segments, vanishing_point
 from diorama.perception.regions import Regions, find_regions
@@ -16,6 +24,9 @@ SIDE = 160  # pixels: longer side of the maps in which cues are weighed
 LIFT = 0.5  # how far things rise from the planes towards their contact
 REACH = 1.2  # picture units: over this height above its contact, a surface is less and less sure to be the same thing
 SUBJECT, FIGURE, WARM = 0.12, 0.02, 0.025  # weights of the weak cues
+DOUBTFUL, DECIDED = 0.17, 0.22  # spread of the network's roots: below it is not believed, above it is alone
+RELIEF = 0.35  # weight of what stands out in a doubtful answer
+AROUND, SOLID = 0.15, 0.2  # of the longer side: from what it stands out; root from which on it can
 NEAR = 0.75  # inverse depth of the ground at the lower border; what is nearer shares the rest
 
 InverseDepth = Float32[np.ndarray, "h w"]
@@ -35,7 +46,25 @@ class Still:
 
 
 def read_still(small: UInt8[np.ndarray, "sh sw 3"]) -> Still:
-    """Inverse depth from one picture alone; see the functions of `cues` for what is looked at."""
+    """Inverse depth from one picture alone, by its cues and by the network."""
+    still = read_cues(small)
+    return replace(still, inverse_depth=blend(still.inverse_depth, learned_inverse_depth(small)))
+
+
+def blend(seen: InverseDepth, learned: Float32[np.ndarray, "lh lw"]) -> InverseDepth:
+    """The answer of the cues and that of the network (any size, the same aspect), on the grid of the cues."""
+    height, width = seen.shape
+    root = cv2.resize(np.sqrt(learned), (width, height), interpolation=cv2.INTER_LINEAR)
+    share = float(np.clip((root.std() - DOUBTFUL) / (DECIDED - DOUBTFUL), 0, 1))
+    base = np.sqrt(seen)
+    relief = RELIEF * (root - cv2.GaussianBlur(root, (0, 0), AROUND * max(height, width)))
+    relief *= np.minimum(base / SOLID, 1)  # the sky of the cues stays sky
+    mean = np.clip((1 - share) * (base + relief) + share * root, 0, 1)
+    return np.asarray(mean * mean, np.float32)
+
+
+def read_cues(small: UInt8[np.ndarray, "sh sw 3"]) -> Still:
+    """Inverse depth from the cues of one picture; see the functions of `cues` for what is looked at."""
     image = analysis_size(small)
     regions = find_regions(image)
     sky = cues.sky(image, regions)

@@ -66,7 +66,11 @@ RECIPES: dict[str, Entry] = {
     "codec-s": Entry(f"{_CODEC}:codec_recipe", "the embedded codec: pixels to latents and back", _CODING),
     "codec-s-large": Entry(f"{_CODEC}:large_recipe", "the same at 2.4 million parameters, for a GPU", _CODING),
     "codec-s-decoder": Entry(f"{_CODEC}:decoder_recipe", "its decoder alone; latents stay as they are", _CODING),
-    "depth-s": Entry("diorama.train.recipes.depth:make", "the embedded depth: how near each pixel of a picture is"),
+    "depth-s": Entry(
+        "diorama.train.recipes.depth:make",
+        "the embedded depth: how near each pixel of a picture is",
+        {"lr": 1e-3, "batch": 8, "weight_decay": 0.02, "ema": 0.997, "minutes": 45.0},
+    ),
     "backbone-s": Entry(
         "diorama.train.recipes.backbone:make",
         "the embedded generator: people animated, repeated, and video inpainted",

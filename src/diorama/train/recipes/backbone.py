@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from safetensors import safe_open
 from torch import nn
 
-from diorama.diffusion.backbone import Backbone, Given, Kept, over, scales
+from diorama.diffusion.backbone import SPREAD, Backbone, Given, Kept
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.codec_load import load_codec
-from diorama.diffusion.generate import SampleConfig, generate
+from diorama.diffusion.generate import SampleConfig, generate, load_backbone
 from diorama.train.config import TrainConfig
 from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
@@ -69,7 +69,9 @@ class BackboneRecipe(Recipe):
         return (energy.sqrt() / energy.sqrt().mean())[:, None, None, None]
 
     def networks(self) -> dict[str, nn.Module]:
-        """The backbone alone; the codec has done its work before."""
+        """The backbone alone, from scratch or from a former result (--init); the codec has done its work before."""
+        if self.config.init:
+            return {"backbone-s": load_backbone(Path(self.config.init) / "backbone-s.safetensors").requires_grad_(True)}
         return {"backbone-s": Backbone()}
 
     def batch(self, numbers: Sequence[int]) -> Batch:
@@ -84,7 +86,7 @@ class BackboneRecipe(Recipe):
         return cut_piece(path, self.piece, self._lessons, rng)
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
-        """Squared error of the normalised residual, which is EDM's weighting of x0, more where the person is."""
+        """Squared error of the residual, the same at all levels, more where the person is."""
         network = networks["backbone-s"]
         assert isinstance(network, Backbone)
         x0 = batch["image"]
@@ -93,12 +95,10 @@ class BackboneRecipe(Recipe):
         kept, known = dropped(self.config, draws), holes(batch, draws)
         cond = network.condition(given_of({**batch, "scene_known": known}), x0, kept)
         assert cond.concat is not None
-        base, scale = network.base(cond.concat), scales(alpha, sigma)
-        rest = noised(x0 - base, draws.normal(*x0.shape[1:]), alpha, sigma)
-        said = network.residual(rest * over(scale.enter), alpha, sigma, cond)
-        target = (x0 - base - over(scale.skip) * rest) / over(scale.out).clamp(min=1e-3)
+        rest = (x0 - network.base(cond.concat)).detach()
+        said = network.residual(noised(rest, draws.normal(*x0.shape[1:]), alpha, sigma), alpha, sigma, cond)
         weights = region_weights(_grown(batch["person"]), self.config.person_weight) * self._channel_weights.to(x0)
-        error = sample_means((said.float() - target) ** 2, weights)
+        error = sample_means((said.float() - rest / SPREAD) ** 2, weights)
         late = angle > 0.35 * torch.pi
         terms = {
             "with_preview": _mean(error, kept.preview),

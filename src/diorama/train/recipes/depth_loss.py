@@ -1,4 +1,4 @@
-"""The loss of depth: right up to a scale, with edges in place, near things before far ones.
+"""The loss of depth: right, also up to a shift, with edges in place, near things before far ones.
 
 All of it is in roots of inverse depth: so neither the nearest surfaces nor the far half of a picture weigh all.
 """
@@ -13,9 +13,9 @@ from diorama.train.recipe import Loss
 NEAREST = 0.95
 """The quantile of inverse depth that becomes 1."""
 SCALES = 3
-SHARP, LEAST = 0.03, 0.02
+SHARP, LEAST = 0.1, 0.02
 """Softness of the ranking loss, and the difference of roots from which on a pair counts."""
-ALIGNED, EDGES, ORDER = 0.5, 0.7, 0.08
+ALIGNED, EDGES, ORDER = 0.25, 0.5, 0.1
 """Weights of the terms beside the plain difference."""
 
 Maps = Float[torch.Tensor, "b h w"]
@@ -29,7 +29,7 @@ def roots(inverse: Float[torch.Tensor, "h w"], known: Float[torch.Tensor, "h w"]
 
 
 def depth_loss(found: Maps, truth: Maps, known: Maps, pairs: Int[torch.Tensor, "b 2 n"]) -> Loss:
-    """The loss of a batch: plain, aligned (MiDaS, arXiv 1907.01341, eq. 6), of gradients (eq. 11), and of ranks.
+    """The loss of a batch: plain, without medians, of gradients (MiDaS, arXiv 1907.01341, eq. 11), and of ranks.
 
     Args:
         found, truth: roots of inverse depth.
@@ -37,7 +37,7 @@ def depth_loss(found: Maps, truth: Maps, known: Maps, pairs: Int[torch.Tensor, "
         pairs: numbers of pixels whose order is compared.
     """
     plain = _mean((found - truth).abs(), known)
-    difference = _aligned(found, known) - _aligned(truth, known)
+    difference = _aligned(found, truth, known)
     aligned = _mean(difference.abs(), known)
     edges = torch.stack([_gradients(difference, known, 2**k) for k in range(SCALES)]).mean(0)
     order = _order(found, truth, known, pairs)
@@ -50,12 +50,16 @@ def _mean(values: Maps, weights: Maps) -> Float[torch.Tensor, " b"]:
     return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
 
 
-def _aligned(values: Maps, known: Maps) -> Maps:
-    """Median 0, mean difference from it 1 third."""
-    flat = torch.where(known > 0, values, torch.nan).flatten(1)
-    middle = torch.nan_to_num(flat.nanmedian(1).values)[:, None, None]
-    spread = _mean((values - middle).abs(), known)[:, None, None]
-    return (values - middle) / (3 * spread + 0.05)
+def _aligned(found: Maps, truth: Maps, known: Maps) -> Maps:
+    """The difference of both without their medians, in units of the truth's mean difference from its own, times 3."""
+    flat = known.flatten(1) > 0
+
+    def centred(values: Maps) -> Maps:
+        middle = torch.where(flat, values.flatten(1), torch.nan).nanmedian(1).values
+        return values - torch.nan_to_num(middle)[:, None, None]
+
+    spread = _mean(centred(truth).abs(), known)[:, None, None]
+    return (centred(found) - centred(truth)) / (3 * spread + 0.05)
 
 
 def _gradients(difference: Maps, known: Maps, step: int) -> Float[torch.Tensor, " b"]:

@@ -23,6 +23,13 @@ PLACES = 8
 Map = Float[torch.Tensor, "b c h w"]
 
 
+class Conv(nn.Sequential):
+    """A convolution, its norm over the picture, and what of it is above 0."""
+
+    def __init__(self, into: int, out: int, stride: int = 1) -> None:
+        super().__init__(nn.Conv2d(into, out, 3, stride, 1, bias=False), nn.GroupNorm(GROUPS, out), nn.ReLU())
+
+
 class Block(nn.Module):
     """Two convolutions beside the identity."""
 
@@ -64,26 +71,29 @@ class DepthNet(nn.Module):
         super().__init__()
         w1, w2, w3 = WIDTHS
         b1, b2 = BACK
-        self.stem, self.block1 = nn.Conv2d(3 * 16 + 2, w1, 3, padding=1), Block(w1)
-        self.down2, self.block2 = nn.Conv2d(w1, w2, 3, 2, 1), Block(w2)
-        self.down3, self.place = nn.Conv2d(w2, w3, 3, 2, 1), nn.Linear(PLACES, w3)
+        self.stem, self.block1 = Conv(3 * 16 + 2, w1), Block(w1)
+        self.down2, self.block2 = Conv(w1, w2, 2), Block(w2)
+        self.down3, self.place = Conv(w2, w3, 2), nn.Linear(PLACES, w3)
         self.layers = nn.ModuleList(Layer(w3) for _ in range(LAYERS))
         self.norm = nn.LayerNorm(w3)
         self.up2, self.skip2, self.fuse2 = nn.Linear(w3, b2), nn.Conv2d(w2, b2, 1), Block(b2)
         self.up1, self.skip1, self.fuse1 = nn.Conv2d(b2, b1, 1), nn.Conv2d(w1, b1, 1), Block(b1)
         self.head = nn.Conv2d(b1, 4, 3, padding=1)
         for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if name.endswith((".second", ".out", ".narrow")):  # each addition starts as none
                 nn.init.zeros_(cast(torch.Tensor, module.weight))
+        nn.init.normal_(self.head.weight, std=0.01)
         nn.init.constant_(cast(torch.Tensor, self.head.bias), 0.5)
 
     def forward(self, image: Float[torch.Tensor, "b 3 h w"]) -> Float[torch.Tensor, "b hh hw"]:
         """The root of inverse depth."""
         pixels = functional.pixel_unshuffle((image - MEAN) / SPREAD, 4)
         height, width = pixels.shape[2:]
-        x1 = self.block1(functional.relu(self.stem(torch.cat([pixels, plane(height, width, pixels)], 1))))
-        x2 = self.block2(functional.relu(self.down2(x1)))
-        x3 = functional.relu(self.down3(x2))
+        x1 = self.block1(self.stem(torch.cat([pixels, plane(height, width, pixels)], 1)))
+        x2 = self.block2(self.down2(x1))
+        x3 = self.down3(x2)
         b, _, h, w = x3.shape
         tokens = x3.flatten(2).transpose(1, 2) + self.place(places(h, w, x3))
         for layer in self.layers:

@@ -22,7 +22,7 @@ from diorama.theatre.sky import sky_picture
 from diorama.theatre.stage import random_stage
 from diorama.theatre.surface import put_together
 
-BLOCKS = 0.4
+BLOCKS = 0.3
 """Share of the scenes that are worlds of blocks."""
 FRAMES, FPS = 6, 1.5
 """Moments of a clip, far enough apart to look different."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 Image = Float[torch.Tensor, "3 h w"]
 Plane = Float[torch.Tensor, "h w"]
 Cut = tuple[Float[torch.Tensor, "3 a b"], Float[torch.Tensor, "a b"]]
+CLEAN, HAZY, DEFOCUSED = 0.35, 0.2, 0.2
 # Quantisation of luma of the JPEG standard (ITU-T T.81, table K.1).
 _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
 18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
@@ -43,19 +44,13 @@ def spoil(image: Image, inverse: Plane, rng: np.random.Generator, *, height: int
     image, inverse = _cropped(image, inverse, rng, width / height)
     image = functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
     near = functional.interpolate(inverse[None, None], (height, width), mode="nearest-exact")[0, 0]
-    if rng.random() < 0.25:
+    if rng.random() < HAZY:
         image = _hazed(image, near, rng)
-    if rng.random() < 0.25:
+    if rng.random() < DEFOCUSED:
         image = _defocused(image, near, rng)
     image = _lit(image, rng)
-    if rng.random() < 0.35:
-        image = _blurred(image, float(rng.uniform(0.3, 1.4)))
-    elif rng.random() < 0.25:
-        image = image + float(rng.uniform(0.3, 1.2)) * (image - _blurred(image, 1.0))
-    if rng.random() < 0.5:
-        image = _grainy(image, rng)
-    if rng.random() < 0.5:
-        image = _compressed(image.clamp(0, 1), float(np.exp(rng.uniform(np.log(0.15), np.log(2.5)))))
+    if rng.random() >= CLEAN:
+        image = _coarsened(image, rng)
     truth = functional.interpolate(inverse[None, None], (height // 2, width // 2), mode="nearest-exact")[0, 0]
     known = torch.ones_like(truth)
     if rng.random() < 0.06:
@@ -65,9 +60,22 @@ def spoil(image: Image, inverse: Plane, rng: np.random.Generator, *, height: int
     return Spoiled(image.clamp(0, 1), truth, known)
 
 
+def _coarsened(image: Image, rng: np.random.Generator) -> Image:
+    """Blur or sharpening, noise, compression."""
+    if rng.random() < 0.35:
+        image = _blurred(image, float(rng.uniform(0.3, 1.4)))
+    elif rng.random() < 0.25:
+        image = image + float(rng.uniform(0.3, 1.2)) * (image - _blurred(image, 1.0))
+    if rng.random() < 0.5:
+        image = _grainy(image, rng)
+    if rng.random() < 0.5:
+        image = _compressed(image.clamp(0, 1), float(np.exp(rng.uniform(np.log(0.15), np.log(2.5)))))
+    return image
+
+
 def _cropped(image: Image, inverse: Plane, rng: np.random.Generator, aspect: float) -> Cut:
     rows, columns = inverse.shape
-    high = min(rows, columns / aspect) * float(rng.uniform(0.6, 1.0))
+    high = min(rows, columns / aspect) * float(rng.uniform(0.7, 1.0))
     h, w = max(8, int(high)), max(8, int(high * aspect))
     top, left = int(rng.integers(rows - h + 1)), int(rng.integers(columns - w + 1))
     image, inverse = image[:, top : top + h, left : left + w], inverse[top : top + h, left : left + w]

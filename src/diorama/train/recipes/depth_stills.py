@@ -57,7 +57,7 @@ def _seen(scene: Scene, seed: int, view: int) -> Still:
     rng = np.random.default_rng(seed)
     for _ in range(TRIES):
         frame = int(rng.integers(FRAMES))
-        image, inverse = take(scene, _camera(rng, scene, frame, own=view % 2 == 0), frame)
+        image, inverse = take(scene, _camera(rng, scene, frame, own=view % 4 != 3), frame)
         if _worth(inverse):
             break
     return Still(image, inverse)
