@@ -1,5 +1,6 @@
 """The table of weights: names, licences, the download cache; nothing is loaded or fetched."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,23 @@ def test_the_catalogue_and_the_answers_load_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("weights", catalog.EMBEDDED, ids=lambda w: w.name)
+def test_what_ships_is_what_the_catalogue_says_and_has_a_card(weights: catalog.Weights) -> None:
+    folder = catalog.folder_of(weights)
+    assert folder is not None
+    for name, sha256 in weights.sha256.items():
+        data = (folder / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == sha256
+        assert len(data) <= 16 * 2**20
+        assert abs(len(data) / 1e6 - weights.megabytes) < 1
+    card = catalog.card_of(weights)
+    assert card is not None
+    for word in ("Data", "steps", "hardware", "held"):
+        assert word.lower() in card.read_text().lower(), word
+
+
+def test_weights_that_ship_stay_small() -> None:
+    package = Path(catalog.__file__).parent
+    assert sum(path.stat().st_size for path in package.rglob("*.safetensors")) <= 35_000_000

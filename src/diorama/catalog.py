@@ -47,6 +47,8 @@ class Weights:
     def terms(self) -> str:
         """The licence in one line for the user, and whether the files can be compared with a known hash."""
         use = "commercial use allowed" if self.commercial else "no commercial use"
+        if self.packaged:
+            return f"weights that come with the package: {self.licence}, {use}"
         checked = "" if self.sha256 else f", {UNVERIFIED}"
         return f"weights {self.source}: {self.licence}, {use}{f' ({self.note})' if self.note else ''}{checked}"
 
@@ -214,7 +216,36 @@ GENERATORS = (
     ),
 )
 
-EMBEDDED: tuple[Weights, ...] = ()
+def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
+    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16}[name]
+    return Weights(
+        name, question, "diorama", tuple(sha256), "Apache-2.0", True, size, sha256, about=about, packaged=folder
+    )
+
+
+EMBEDDED: tuple[Weights, ...] = (
+    _embedded(
+        "codec-s",
+        "generate",
+        "diffusion/data",
+        "embedded: frames to latents and back",
+        {"codec-s.safetensors": "76c794c9e5aa3245b1b459ebb1ee66d80198464dfa2e4eac4c7bc346ca38dc02"},
+    ),
+    _embedded(
+        "backbone-s",
+        "generate",
+        "diffusion/data",
+        "embedded: people animated, video inpainted",
+        {"backbone-s.safetensors": "BACKBONE"},
+    ),
+    _embedded(
+        "depth-s",
+        "depth",
+        "perception/data",
+        "embedded: how near each pixel is",
+        {"depth-s.safetensors": "8b019a41246c740c45ebea4c946c7a76f5b75c6df859dc6ee35989f2c96eed90"},
+    ),
+)
 """Weights that ship inside the package; `Weights.packaged` says where."""
 
 ALL = WEIGHTS + GENERATORS + EMBEDDED
@@ -255,6 +286,13 @@ def folder_of(weights: Weights) -> Path | None:
         folder = Path(__file__).parent / weights.packaged
         return folder if all((folder / name).is_file() for name in weights.files) else None
     return cached(weights.source, weights.files)
+
+
+def card_of(weights: Weights) -> Path | None:
+    """The card of weights that come with the package, or None: in the package, or in a checkout's ``docs/models``."""
+    here = Path(__file__).parent
+    places = (here / "cards", here.parents[1] / "docs" / "models")
+    return next((path for place in places if (path := place / f"{weights.name}.md").is_file()), None)
 
 
 def by_source(source: str) -> Weights | None:

@@ -164,8 +164,8 @@ def _card(weights: catalog.Weights) -> list[str]:
     lines += [f"  {name}  {_checked(weights, name)}" for name in weights.files]
     lines += [f"with it: {', '.join(weights.also)}"] if weights.also else []
     lines += [f"here: {folder}" if folder else f"not here: diorama models get {weights.name}"]
-    card = folder / f"{weights.name}.md" if folder and weights.packaged else None
-    return [*lines, "", card.read_text()] if card and card.is_file() else lines
+    card = catalog.card_of(weights) if weights.packaged else None
+    return [*lines, "", card.read_text()] if card else lines
 
 
 def _checked(weights: catalog.Weights, name: str) -> str:

@@ -62,7 +62,7 @@ class Given:
         occluder, occluder_alpha: latents with the occluders in place, and how much of a position they cover.
         preview, preview_alpha: latents with the textured body in the target pose too, and its coverage.
         codes: vertex codes of the body in [0, 1] and coverage, 4 pixels a latent position.
-        reference: latents of s pictures of the person.
+        reference: latents of s pictures of the person, whole whatever piece of a frame is made.
         reference_codes: as `codes`, of the pose in those pictures.
     """
 
@@ -73,8 +73,8 @@ class Given:
     preview: Float[torch.Tensor, "b c t h w"] | None = None
     preview_alpha: Float[torch.Tensor, "b 1 t h w"] | None = None
     codes: Float[torch.Tensor, "b 4 t hh ww"] | None = None
-    reference: Float[torch.Tensor, "b c s h w"] | None = None
-    reference_codes: Float[torch.Tensor, "b 4 s hh ww"] | None = None
+    reference: Float[torch.Tensor, "b c s rh rw"] | None = None
+    reference_codes: Float[torch.Tensor, "b 4 s rhh rww"] | None = None
 
     def __post_init__(self) -> None:
         for name, partner in (
