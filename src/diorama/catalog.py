@@ -260,16 +260,17 @@ def names(question: str = "") -> list[str]:
     return [weights.name for weights in WEIGHTS if question in ("", weights.question)]
 
 
-def find(name: str, among: tuple[Weights, ...] = WEIGHTS) -> Weights:
+def find(name: str, among: tuple[Weights, ...] | None = None) -> Weights:
     """The entry called `name`, of perception's or among those given.
 
     Raises:
         ModelError: there is none; the message lists the known names, the nearest first.
     """
-    for weights in among:
+    table = WEIGHTS if among is None else among
+    for weights in table:
         if weights.name == name:
             return weights
-    known = [weights.name for weights in among]
+    known = [weights.name for weights in table]
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
     raise ModelError(f"no weights are called {name!r}", fix=f"{guess}known: {', '.join(known)}")
