@@ -236,7 +236,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: people animated, video inpainted",
-        {"backbone-s.safetensors": "BACKBONE"},
+        {"backbone-s.safetensors": "62e90e027aaca436af92ef036707e6db2d89295a8353e2fb681480655741ac76"},
     ),
     _embedded(
         "depth-s",
