@@ -77,7 +77,13 @@ def test_no_module_needs_an_extra_at_import_and_few_need_torch() -> None:
     found = [m.name for m in pkgutil.walk_packages([str(SRC)], "diorama.") if not m.name.endswith("__main__")]
     light = [name for name in found if not name.startswith(LEARNING)]
     extras = ("mediapipe", "torchvision", "anny", "tensorboard")
-    heavy = ("torch", "diffusers", "transformers", "accelerate", "peft")  # diffusers loads the last three where it finds them
+    heavy = (
+        "torch",
+        "diffusers",
+        "transformers",
+        "accelerate",
+        "peft",
+    )  # diffusers loads the last three where it finds them
     for names, unwanted in ((found, extras), (light, (*heavy, *extras))):
         code = (
             f"import sys, importlib\nfor n in {names!r}: importlib.import_module(n)\n"

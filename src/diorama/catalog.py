@@ -216,6 +216,7 @@ GENERATORS = (
     ),
 )
 
+
 def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
     size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16}[name]
     return Weights(

@@ -71,7 +71,9 @@ def test_a_missing_library_is_to_be_mended(
     assert command in text.partition("to mend")[2]
 
 
-@pytest.mark.parametrize(("module", "extra"), [("mediapipe", "people"), ("transformers", "hub"), ("skimage", "samples")])
+@pytest.mark.parametrize(
+    ("module", "extra"), [("mediapipe", "people"), ("transformers", "hub"), ("skimage", "samples")]
+)
 def test_a_missing_extra_may_be_added(module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     missing(monkeypatch, module)
     text = show(examine())

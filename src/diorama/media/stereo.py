@@ -49,7 +49,7 @@ class Size(NamedTuple):
     width: int
 
 
-def packed_size(height: int, width: int, name: str, *, vr180: VR180 = VR180()) -> Size:  # noqa: B008  (frozen)
+def packed_size(height: int, width: int, name: str, *, vr180: VR180 = VR180()) -> Size:
     """Size of what `pack` makes of eyes of `height` x `width`.
 
     Half formats have an even size along the halved side. Elsewhere an odd side stays odd: see `even`.
@@ -72,7 +72,7 @@ def pack(
     *,
     swap: bool = False,
     depth: Nearness | None = None,
-    vr180: VR180 = VR180(),  # noqa: B008  (frozen)
+    vr180: VR180 = VR180(),
 ) -> Packed:
     """One picture of both eyes.
 

@@ -74,7 +74,7 @@ class _Axes:
 
 def chart(
     records: Sequence[FrameComfort],
-    viewing: Viewing = Viewing(),  # noqa: B008  frozen
+    viewing: Viewing = Viewing(),
     *,
     width: int = 1200,
     height: int = 520,
