@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from diorama.bench.embedded import embedded_inverse_depth, spearman
 from diorama.core.extras import available, need
 from diorama.core.video import Frame
 from diorama.perception.base import Tracked
@@ -29,35 +30,15 @@ MEDIA = Path(__file__).parent.parent.parent / "shared" / "media"
 Row = dict[str, object]
 
 
-def still_inverse_depth(image: np.ndarray) -> np.ndarray:
-    """Embedded inverse depth of one picture, at its size."""
-    tracked = next(iter(track([Frame(image, 0, 1, 0)])))
-    return upsample(next(iter(EmbeddedDepth()([tracked]))), image)
-
-
-def spearman(estimate: np.ndarray, truth: np.ndarray) -> float:
-    """Rank correlation over pixels with known truth; ties share their mean rank; 0 for a flat estimate."""
-    known = np.isfinite(truth)
-    a, b = ranks(estimate[known]), ranks(truth[known])
-    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 else 0.0
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank of each value, equal values sharing the mean of theirs."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[which]
-
-
 def motorcycle() -> list[Row]:
     """Middlebury's motorcycle, whole, and as a check on luck also mirrored and cropped."""
     if not available("skimage"):
         return []
     left, _, disparity = need("skimage.data").stereo_motorcycle()
     truth = np.where(np.isfinite(disparity), disparity, np.nan)
-    whole = spearman(still_inverse_depth(left), truth)
+    whole = spearman(embedded_inverse_depth(left), truth)
     views = [np.s_[:, ::-1], np.s_[8:492, 10:735], np.s_[:490, :720], np.s_[20:, 30:], np.s_[4:480, 20:]]
-    others = [spearman(still_inverse_depth(np.ascontiguousarray(left[v])), truth[v]) for v in views]
+    others = [spearman(embedded_inverse_depth(np.ascontiguousarray(left[v])), truth[v]) for v in views]
     note = f"mirrored and 4 crops: {np.mean(others):.2f} on average, least {min(others):.2f}"
     return [row("Middlebury motorcycle, Spearman", f"{whole:.3f}", ">= 0.70", whole >= 0.70, note)]
 
@@ -66,7 +47,7 @@ def traced() -> list[Row]:
     """Mean over the ray-traced stills, and by kind."""
     scores: dict[str, list[float]] = {}
     for still in stills():
-        score = spearman(still_inverse_depth(still.image), still.inverse_depth)
+        score = spearman(embedded_inverse_depth(still.image), still.inverse_depth)
         scores.setdefault(still.name.rstrip("0123456789"), []).append(score)
     mean = float(np.mean(list(scores.values())))
     count = sum(len(values) for values in scores.values())

@@ -3,15 +3,16 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
-from diorama.diffusion.backbone import ABSENT, Backbone, BackboneConfig, Given, Kept
-from diorama.diffusion.generate import SampleConfig, generate
+from diorama.diffusion.backbone import Backbone, BackboneConfig, Given, Kept
+from diorama.diffusion.generate import EMBEDDED, SampleConfig, generate, load_backbone
 from diorama.diffusion.levels import CLEAN, NOISE, Level, angular
 from diorama.diffusion.windows import WindowConfig
-from diorama.errors import UsageError
+from diorama.errors import ModelError, UsageError
 
 SMALL = BackboneConfig(latent_channels=4, widths=(16, 32), heads=2, context_width=16)
 B, T, SIDE = 2, 3, 8
@@ -143,4 +144,37 @@ def test_levels_by_angle_run_from_noise_to_data() -> None:
     assert path[0] == NOISE
     assert path[-1] == CLEAN
     assert all(a.ratio > b.ratio for a, b in pairwise(path))
-    assert ABSENT < 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+        '{"widths": [64, 96]}',
+        '{"latent_channels": Infinity, "heads": 4, "context_width": 48, "positions": 32, "widths": [64, 96]}',
+        '{"latent_channels": NaN, "heads": 4, "context_width": 48, "positions": 32, "widths": [64, 96]}',
+        '{"latent_channels": 1e9, "heads": 4, "context_width": 48, "positions": 32, "widths": [64, 96]}',
+        '{"latent_channels": 16, "heads": 0, "context_width": 48, "positions": 32, "widths": [64, 96]}',
+        '{"latent_channels": 16, "heads": 7, "context_width": 48, "positions": 32, "widths": [64, 96]}',
+        '{"latent_channels": 16, "heads": 4, "context_width": 48, "positions": 32, "widths": [-64, 96]}',
+        '{"latent_channels": 16, "heads": 4, "context_width": 48, "positions": 32, "widths": [64]}',
+        " " * 200_000,
+    ],
+)
+def test_a_hostile_configuration_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "backbone-s.json").write_text(text)
+    with pytest.raises(ModelError):
+        load_backbone(tmp_path / "backbone-s.safetensors")
+
+
+def test_weights_that_are_missing_or_cut_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "backbone-s.safetensors"
+    for data in (None, b"", EMBEDDED.read_bytes()[:5_000_000]):
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(ModelError):
+            load_backbone(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from diorama.diffusion.codec_load import load_codec
 from diorama.train.config import TrainConfig
@@ -100,3 +101,12 @@ def test_coverage_and_codes_are_means_of_what_is_covered() -> None:
     codes = np.zeros((1, 4, 4, 3), np.uint8)
     codes[0, 0, 0] = (200, 100, 50)
     assert code_map(codes, 2)[0, :, 0, 0].tolist() == [200, 100, 50, 64]
+
+
+def test_a_file_that_is_no_lesson_is_made_again(tmp_path: Path) -> None:
+    codec = load_codec()
+    lessons = Lessons(tmp_path, encoder_fingerprint(codec), seed=1, frames=2, size=64)
+    path = lessons.path(0)
+    path.parent.mkdir(parents=True)
+    save_file({"image": torch.zeros(2, 16, 8, 8)}, path)
+    assert "codes" in load_file(lessons.ready(0, codec))

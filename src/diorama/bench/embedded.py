@@ -1,6 +1,5 @@
 """The embedded models against their goals, on held-out theatre clips: what `diorama bench embedded` prints."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from diorama.perception.upsample import upsample
 from diorama.theatre.clip import random_clip
 from diorama.theatre.dataset import DatasetConfig, script
 from diorama.train.draws import seed_of
+from diorama.train.recipes.depth_loss import rank_correlation
 from diorama.train.split import theatre_seed
 
 CUES_ALONE = 0.740
@@ -80,11 +80,11 @@ def stills(count: int, seed: int = 0) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def codec_scores(config: BenchConfig, pictures: Sequence[np.ndarray] | None = None) -> list[Score]:
+def codec_scores(config: BenchConfig) -> list[Score]:
     """PSNR of codec-s on held-out frames."""
     codec = load_codec()
     errors = []
-    for picture in pictures or stills(4 * config.clips):
+    for picture in stills(4 * config.clips):
         frame = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         errors.append(float((codec.decode(codec.encode(frame)) - frame).square().mean()))
     psnr = float(np.mean([-10 * np.log10(error) for error in errors]))
@@ -127,12 +127,6 @@ def _learned(image: np.ndarray) -> np.ndarray:
 
 
 def spearman(estimate: np.ndarray, truth: np.ndarray) -> float:
-    """Rank correlation over pixels with a known truth; ties share their mean rank; 0 for a flat estimate."""
+    """Rank correlation over the pixels whose truth is known (finite)."""
     known = np.isfinite(truth)
-    a, b = _ranks(estimate[known]), _ranks(truth[known])
-    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+    return rank_correlation(estimate[known], truth[known])

@@ -22,7 +22,7 @@ from diorama.geometry.raster import rasterize
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.theatre.lesson import Lesson, canonical_of, lesson
 from diorama.train.draws import seed_of
-from diorama.train.lessons import encoded, to_frames
+from diorama.train.lessons import encoded
 from diorama.train.split import theatre_seed
 
 Frames = Float32[np.ndarray, "t h w 3"]
@@ -116,8 +116,7 @@ def timing(network: Backbone, codec: Codec, *, frames: int = 16, config: SampleC
     """Seconds for 16 frames of 256 x 256 in 12 steps with guidance, codec included."""
     case = held_out_cases(1, frames, codec)[0]
     began = perf_counter()
-    for pictures in (case.seen.scene, case.seen.preview):
-        codec.encode(to_frames(pictures))
+    encoded(case.seen, codec)
     _made(network, codec, config, case, case.given)
     return Score(NAME, "16 frames, 12 steps, guided, codec included", perf_counter() - began, 16, False, "s")
 

@@ -1,11 +1,12 @@
-"""Two small tools for keeping the cores busy: row bands in threads, and a generator run ahead in a thread."""
+"""Small tools for keeping the cores busy: row bands in threads, a generator run ahead, processes of one thread."""
 
 import itertools
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar, cast
 
@@ -104,3 +105,19 @@ def aside(work: Callable[[], T]) -> Callable[[], T]:
 
     threading.Thread(target=run, daemon=True, name="diorama-aside").start()
     return result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Processes started in here get one thread each for linear algebra: more of them only wait for each other."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -74,11 +74,12 @@ def _config_beside(path: Path) -> BackboneConfig:
         names = ("latent_channels", "heads", "context_width", "positions")
         sizes = {name: int(values[name]) for name in names}
         widths = tuple(int(width) for width in values["widths"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ModelError(f"no configuration of a backbone: {error}", beside, "get the files again") from error
     if not (1 < len(widths) <= 6 and all(0 < n <= 4096 and n % 16 == 0 for n in widths)):
         raise ModelError(f"widths {widths}", beside, "get the files again")
-    if not all(0 < n <= 4096 for n in sizes.values()):
+    divided = all(width % max(sizes["heads"], 1) == 0 for width in widths)
+    if not divided or not all(0 < n <= 4096 for n in sizes.values()):
         raise ModelError(f"sizes {sizes}", beside, "get the files again")
     return BackboneConfig(widths=widths, **sizes)
 

@@ -32,7 +32,7 @@ class Lesson:
         image: the frames.
         scene: without the actor, things before it, and shadows.
         person: where the actor would be seen with nothing before it.
-        occluder: where things before the actor, or held by it, are seen in `image`.
+        occluder: where anything but the actor, the scene and the sky is seen in `image`.
         codes: vertex codes of the naked body, black beside it.
         preview: the naked body in the colours of the canonical pictures, black beside it.
         canonical: on white.
@@ -50,7 +50,7 @@ class Lesson:
 
 
 def lesson(clip: Clip) -> Lesson:
-    """The lesson of a clip's first actor; others count as things before or behind it."""
+    """The lesson of a clip's first actor; whoever and whatever else is seen counts as occluder."""
     number = clip.of_role("actor")[0]
     layer, size = clip.layers[number], clip.views[0].height
     actor, scenes = clip.actors[0], clip.of_role("scene")

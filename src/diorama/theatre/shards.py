@@ -11,7 +11,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from diorama.core.interrupts import deaf
+from diorama.core.parallel import one_thread
 from diorama.core.progress import Progress, Silent
 from diorama.errors import DamagedMediaError, LimitError, UsageError
 from diorama.media.atomic import atomic_path
@@ -119,7 +119,7 @@ def _write_together(
     # Fresh processes: threads of torch and numba do not survive a fork.
     pool = ProcessPoolExecutor(min(workers, len(shards)), get_context("spawn"))
     try:
-        with deaf(), _one_thread():  # inherited by the processes, which start at the first job
+        with deaf(), one_thread():  # inherited by the processes, which start at the first job
             jobs = {pool.submit(_write_shard, plan, shard, make, None): shard for shard in shards}
         for job in as_completed(jobs):
             job.result()
@@ -131,22 +131,6 @@ def _write_together(
         _remove_partials(plan)
         raise
     pool.shutdown()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started in here get one thread each for linear algebra: more of them only wait for each other."""
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _remove_partials(plan: ShardPlan) -> None:

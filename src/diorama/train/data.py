@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Shaped
 
 from diorama.core.interrupts import deaf
-from diorama.core.parallel import ahead
+from diorama.core.parallel import ahead, one_thread
 from diorama.errors import OutOfMemoryError, UsageError
 from diorama.train.recipe import Batch, Recipe
 
@@ -95,7 +95,7 @@ def _in_processes(recipe: Recipe, shares: Iterator[range], workers: int) -> Gene
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(pickle.dumps(recipe),))
     queue: deque[tuple[range, Future[dict[str, np.ndarray]]]] = deque()
     try:
-        with deaf(), _one_thread():  # inherited by the processes, which start at the first jobs
+        with deaf(), one_thread():  # inherited by the processes, which start at the first jobs
             queue.extend((numbers, pool.submit(_make, numbers)) for numbers in islice(shares, workers + DEPTH))
         while queue:
             numbers, job = queue.popleft()
@@ -132,19 +132,6 @@ def _make(numbers: range) -> dict[str, np.ndarray]:
     assert _recipe is not None
     batch = checked(_recipe.batch(numbers), numbers)
     return {name: value.contiguous().numpy() for name, value in batch.items()}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started in here get one thread each for linear algebra."""
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def stacked(samples: Sequence[dict[str, Shaped[torch.Tensor, "..."]]]) -> dict[str, Shaped[torch.Tensor, "b ..."]]:

@@ -59,18 +59,23 @@ class Lessons:
     def ready(self, number: int, codec: Codec) -> Path:
         """The file of a clip, made where it is not there or damaged."""
         path = self.path(number)
-        if not _whole(path):
+        if not _whole(path, self.frames):
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as partial:
                 save_file(dict(encoded(self.pictures(number), codec)), partial)
         return path
 
 
-def _whole(path: Path) -> bool:
-    """Whether a file is there and its header fits its length."""
+PARTS = frozenset(
+    ("image", "scene", "occluder", "preview", "reference", "person", "occluder_alpha", "preview_alpha", "codes")
+) | {"reference_codes"}
+
+
+def _whole(path: Path, frames: int) -> bool:
+    """Whether a file is there, holds all parts of a lesson, and its header fits its length."""
     try:
-        with safe_open(path, "pt"):
-            return True
+        with safe_open(path, "pt") as file:
+            return set(file.keys()) == PARTS and file.get_slice("image").get_shape()[0] == frames
     except (OSError, SafetensorError):
         return False
 

@@ -77,7 +77,6 @@ RECIPES: dict[str, Entry] = {
         {
             "lr": 3e-4,
             "batch": 4,
-            "target": "v",
             "person_weight": 4.0,
             "drop": (
                 *("scene=0.1", "occluder=0.1", "preview=0.5", "codes=0.1"),

@@ -81,13 +81,13 @@ def _order(found: Maps, truth: Maps, known: Maps, pairs: Int[torch.Tensor, "b 2 
     return (wrong * counts).sum(1) / counts.sum(1).clamp(min=1)
 
 
-def rank_correlation(found: Float[np.ndarray, "h w"], truth: Float[np.ndarray, "h w"]) -> float:
+def rank_correlation(found: Float[np.ndarray, "*n"], truth: Float[np.ndarray, "*n"]) -> float:
     """Spearman's: of ranks, equal values sharing theirs; 0 where one is flat."""
     a, b = _ranks(found), _ranks(truth)
     return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
-def _ranks(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
+def _ranks(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, " n"]:
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[which.ravel()]
