@@ -4,12 +4,7 @@ It sees one person a frame. It runs on every fourth frame; in between the mask f
 tracking stays off: it is made for every frame, and loses the body when it sees only some.
 """
 
-import contextlib
 import importlib.metadata
-import os
-import threading
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -17,16 +12,15 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from diorama.core.extras import available, need
+from diorama.perception._mediapipe import hush as _hush
+from diorama.perception._mediapipe import quiet as _quiet
 from diorama.perception.base import Tracked
 from diorama.perception.flow import pull
 
 EVERY = 4  # frames: 75 ms a call on one core, and flow carries a mask over three frames without visible loss
 LEAST_SHARE = 0.002  # of the frame: a smaller mask is noise
-QUIET = {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "MEDIAPIPE_DISABLE_GPU": "1"}
 
 Soft = Float32[np.ndarray, "sh sw"]
-
-_turning_away = threading.Lock()
 
 
 def people_available() -> bool:
@@ -96,29 +90,3 @@ def clean(soft: Soft) -> Bool[np.ndarray, "sh sw"] | None:
         return None
     kept = np.concatenate([[False], areas >= areas.max() / 10])
     return np.asarray(kept[labels])
-
-
-def _hush() -> None:
-    """Ask the native libraries to keep to themselves what they can be asked about; before they are loaded."""
-    warnings.filterwarnings("ignore", message="SymbolDatabase.GetPrototype", category=UserWarning)
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Send to nowhere what the native libraries write about themselves all the same.
-
-    They write to the process's error stream itself, past Python, so that is what must be turned away: for the whole
-    process and every thread of it. So a block must be short, what another thread reports meanwhile is lost, and a
-    lock lets in one thread at a time, else the second would keep and restore the first one's way to nowhere.
-    """
-    with _turning_away:
-        keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(null, 2)
-            yield
-        finally:
-            os.dup2(keep, 2)
-            os.close(keep)
-            os.close(null)
