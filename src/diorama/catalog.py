@@ -237,7 +237,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: people animated, video inpainted",
-        {"backbone-s.safetensors": "62e90e027aaca436af92ef036707e6db2d89295a8353e2fb681480655741ac76"},
+        {"backbone-s.safetensors": "23655e598ebad0a8f56f6898e7793ee10e4867f191c481b8552d5c3878d4b357"},
     ),
     _embedded(
         "depth-s",

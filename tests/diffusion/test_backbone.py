@@ -44,6 +44,7 @@ def given(seed: int = 0, *, frames: int = T) -> Given:
     )
 
 
+NO_PREVIEW: dict[str, None] = dict.fromkeys(("preview", "preview_alpha"))
 LIKE = torch.zeros(B, 4, T, SIDE, SIDE)
 
 
@@ -54,10 +55,20 @@ def test_the_shipped_size_is_within_the_budget() -> None:
 
 def test_an_untrained_network_shows_the_most_complete_picture() -> None:
     net, told = network(random=False), given()
+    bare = replace(told, preview=None, preview_alpha=None)
+    assert told.occluder is not None
+    assert told.occluder_alpha is not None
+    assert told.codes is not None
+    assert told.reference is not None
+    assert told.reference_codes is not None
+    worn, _ = net.transfer(told.occluder, told.occluder_alpha, told.codes, told.reference, told.reference_codes)
+    assert (worn - told.occluder).abs().max() > 0.1
     with torch.no_grad():
         for pictures, expected in (
             (told, told.preview),
-            (replace(told, preview=None, preview_alpha=None), told.occluder),
+            (bare, worn),
+            (replace(bare, codes=None), told.occluder),
+            (replace(bare, reference=None, reference_codes=None), told.occluder),
             (Given(scene=told.scene, scene_known=told.scene_known), told.scene),
             (Given(), LIKE),
         ):
@@ -85,6 +96,8 @@ def test_dropping_equals_not_giving() -> None:
         (Kept(yes, yes, no, yes, yes), replace(told, preview=None, preview_alpha=None)),
         (Kept(yes, no, yes, yes, yes), replace(told, occluder=None, occluder_alpha=None)),
         (Kept(yes, yes, yes, yes, no), replace(told, reference=None, reference_codes=None)),
+        (Kept(yes, no, no, yes, yes), replace(told, **NO_PREVIEW, occluder=None, occluder_alpha=None)),
+        (Kept(yes, yes, no, yes, no), replace(told, **NO_PREVIEW, reference=None, reference_codes=None)),
         (Kept(no, no, no, yes, no), Given(codes=told.codes)),
         (Kept(no, yes, yes, yes, no), Given(codes=told.codes)),  # pictures build on the scene
     ):

@@ -14,7 +14,8 @@ def seen() -> Lesson:
 
 def test_pictures_fit_together(seen: Lesson) -> None:
     assert seen.image.shape == seen.scene.shape == seen.codes.shape == seen.preview.shape == (3, 96, 96, 3)
-    assert seen.canonical.shape == seen.canonical_codes.shape == (2, 96, 96, 3)
+    assert seen.canonical.shape == seen.canonical_codes.shape == (2, 96, 64, 3)
+    assert (seen.canonical[:, :, [0, -1]] == 255).all()  # nobody is cut
     assert seen.person.any()
     assert seen.occluder.any()
 

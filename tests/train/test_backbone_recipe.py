@@ -28,7 +28,7 @@ def test_batches_are_a_function_of_the_numbers(recipe: BackboneRecipe) -> None:
     one, two = recipe.batch([0, 1]), recipe.batch([0, 1])
     assert one["image"].shape == (2, 16, 2, 8, 8)
     assert one["codes"].shape == (2, 4, 2, 32, 32)
-    assert one["reference"].shape == (2, 16, 1, 32, 32)
+    assert one["reference"].shape == (2, 16, 2, 32, 20)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["image"], recipe.batch([2, 3])["image"])  # the next epoch: other pieces
     assert len(list(Path(recipe.config.data).rglob("*.safetensors"))) == 2

@@ -18,6 +18,7 @@ from diorama.diffusion.denoise import Denoiser
 from diorama.diffusion.levels import Level
 from diorama.diffusion.motion_unet import adapt, predict, read_reference, spatial_view
 from diorama.diffusion.reference import ReferenceCache
+from diorama.diffusion.transfer import Transfer
 from diorama.errors import UsageError
 
 SPREAD = 0.6
@@ -41,13 +42,13 @@ class BackboneConfig:
     latent_channels: int = 16
     widths: tuple[int, ...] = (64, 96, 128)
     heads: int = 4
-    context_width: int = 48
+    context_width: int = 32
     positions: int = 32
 
     @property
     def concat_channels(self) -> int:
-        """Scene, occluder and preview as latents, each with one channel that says where it holds."""
-        return 3 * (self.latent_channels + 1)
+        """Scene, occluder, transfer and preview as latents, each with one channel that says where it holds."""
+        return 4 * (self.latent_channels + 1)
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,9 @@ def _unet(config: BackboneConfig) -> UNetMotionModel:
         num_attention_heads=config.heads,
         motion_num_attention_heads=config.heads,
         motion_max_seq_length=config.positions,
+        # at full resolution the last layer alone looks along time: it is a quarter of the cost elsewhere
+        temporal_transformer_layers_per_block=(0, *[1] * (count - 1)),
+        reverse_temporal_transformer_layers_per_block=[*[1] * (count - 1), (0, 1)],
         use_motion_mid_block=True,
     )
     for name, module in unet.named_modules():
@@ -160,6 +164,9 @@ def _unet(config: BackboneConfig) -> UNetMotionModel:
             nn.init.zeros_(module.bias)
     nn.init.zeros_(unet.conv_out.weight)
     nn.init.zeros_(unet.conv_out.bias)
+    for module in unet.modules():  # computed, not learned
+        if isinstance(getattr(module, "pe", None), torch.Tensor):
+            module.register_buffer("pe", module.pe, persistent=False)
     adapt(unet)
     return unet
 
@@ -168,7 +175,8 @@ class Backbone(nn.Module):
     """The network; `condition` and `forward` are what training and inference share.
 
     It denoises what is new: the residual between x0 and the composite of the layers that are given (scene, preview,
-    occluder). So pixels that are known need not be learned, and an untrained network already shows the preview.
+    occluder; without preview, the reference's look put onto the body of each frame, see `Transfer`). So pixels that are
+    known need not be learned, and an untrained network already shows the person.
 
     Attributes:
         sizes: of the network.
@@ -180,6 +188,7 @@ class Backbone(nn.Module):
         self.unet = _unet(config)
         self.codes = CodeEncoder(config.widths[0])
         self.tokens = ImageTokens(config.latent_channels, config.context_width)
+        self.transfer = Transfer(config.latent_channels)
         self.nothing = nn.Parameter(torch.zeros(1, 1, config.context_width))
         self.__dict__["view"] = spatial_view(self.unet)  # shares all parameters: not a submodule
 
@@ -213,8 +222,10 @@ class Backbone(nn.Module):
         if given.scene_known is not None:
             known = _masked(given.scene_known, None if kept is None else kept.scene)
         planes = [_masked_plane(given.scene, like, known), known]
-        for name in ("occluder", "preview"):
-            planes += _plane(given, name, like, known, None if kept is None else getattr(kept, name) & kept.scene)
+        planes += _plane(given.occluder, given.occluder_alpha, like, known, _all_kept(kept, "occluder", "scene"))
+        worn = self._worn(given, planes[0], *planes[2:])
+        planes += _plane(*worn, like, known, _all_kept(kept, "codes", "reference", "scene"))
+        planes += _plane(given.preview, given.preview_alpha, like, known, _all_kept(kept, "preview", "scene"))
         concat = torch.cat(planes, dim=1)
         residual = None
         if given.codes is not None:
@@ -225,6 +236,15 @@ class Backbone(nn.Module):
                 given.reference, given.reference_codes, None if kept is None else kept.reference
             )
         return Conditioning(concat, context, cache, residual)
+
+    def _worn(
+        self, given: Given, scene: torch.Tensor, occluder: torch.Tensor, alpha: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The reference's look on the body of each frame, between the scene and the occluders."""
+        if given.codes is None or given.reference is None or given.reference_codes is None:
+            return None, None
+        before = torch.where(alpha >= 0, occluder, scene)
+        return self.transfer(before, alpha.clamp(min=0), given.codes, given.reference, given.reference_codes)
 
     def _read(
         self, pictures: torch.Tensor, codes: torch.Tensor, keep: torch.Tensor | None
@@ -275,8 +295,11 @@ class Backbone(nn.Module):
     def base(self, concat: Float[torch.Tensor, "b d t h w"]) -> Float[torch.Tensor, "b c t h w"]:
         """The most complete of the given pictures, nothing where nothing is known."""
         c = self.sizes.latent_channels
-        scene, known, occluder, before, preview, shown = concat.split([c, 1, c, 1, c, 1], dim=1)
-        return known * torch.where(shown >= 0, preview, torch.where(before >= 0, occluder, scene))
+        scene, known, *pictures = concat.split([c, 1] * 4, dim=1)
+        found = scene
+        for picture, alpha in zip(pictures[::2], pictures[1::2], strict=True):
+            found = torch.where(alpha >= 0, picture, found)
+        return known * found
 
     def denoiser(self, cond: Conditioning) -> Denoiser:
         """``(x, level) -> x0`` under conditions."""
@@ -300,6 +323,11 @@ def _masked(value: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
     return value if keep is None else value * keep.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
 
 
+def _all_kept(kept: Kept | None, *names: str) -> Bool[torch.Tensor, " b"] | None:
+    """Videos that keep all of these."""
+    return None if kept is None else torch.stack([getattr(kept, name) for name in names]).all(dim=0)
+
+
 def _masked_plane(latents: torch.Tensor | None, like: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """A picture where it is known, zeros elsewhere."""
     if latents is None:
@@ -311,11 +339,14 @@ def _masked_plane(latents: torch.Tensor | None, like: torch.Tensor, known: torch
 
 
 def _plane(
-    given: Given, name: str, like: torch.Tensor, known: torch.Tensor, keep: torch.Tensor | None
+    latents: torch.Tensor | None,
+    alpha: torch.Tensor | None,
+    like: torch.Tensor,
+    known: torch.Tensor,
+    keep: torch.Tensor | None,
 ) -> list[torch.Tensor]:
     """A picture and its coverage; zeros and `ABSENT` in videos where it is not given or not kept."""
-    latents, alpha = getattr(given, name), getattr(given, f"{name}_alpha")
-    if latents is None:
+    if latents is None or alpha is None:
         return [torch.zeros_like(like), torch.full_like(like[:, :1], ABSENT)]
     picture = _masked_plane(latents, like, known)
     if keep is None:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from diorama.diffusion.levels import Level, Schedule
+from diorama.diffusion.side_by_side import side_by_side
 from diorama.errors import UsageError
 
 Tensor = Float[torch.Tensor, "..."]
@@ -121,10 +122,9 @@ def guided(
     without = uncond
 
     def denoise(x: Tensor, level: Level) -> Tensor:
-        with_conditions = cond(x, level)
         if not interval[0] <= level.ratio <= interval[1]:
-            return with_conditions
-        free = without(x, level)
+            return cond(x, level)
+        with_conditions, free = side_by_side([lambda: cond(x, level), lambda: without(x, level)], x.device)
         weight = scale.to(x) if scale.ndim == 0 else _by_frame(scale.to(x), x)
         out = free + weight * (with_conditions - free)
         return _respread(out, with_conditions, rescale) if rescale else out

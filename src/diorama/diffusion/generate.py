@@ -31,6 +31,7 @@ class SampleConfig:
     Attributes:
         num_inference_steps: network calls a frame (two each under guidance).
         guidance_scale: how far from "anybody in this pose" towards the reference; 1 halves the time.
+        guidance_interval: sigma / alpha between which guidance acts; outside, a step costs half.
         rescale: of guidance, see `guided`.
         solver: of the sampler.
         windows: how a long video is cut.
@@ -38,7 +39,8 @@ class SampleConfig:
     """
 
     num_inference_steps: int = 12
-    guidance_scale: float = 2.0
+    guidance_scale: float = 1.5
+    guidance_interval: tuple[float, float] = (0.2, 3.0)
     rescale: float = 0.0
     solver: Solver = "ddim"
     windows: WindowConfig = WindowConfig()
@@ -127,6 +129,12 @@ def _bound(
         told = network.denoiser(full.cut(spans))
         if free is None:
             return told
-        return guided(told, network.denoiser(free.cut(spans)), config.guidance_scale, rescale=config.rescale)
+        return guided(
+            told,
+            network.denoiser(free.cut(spans)),
+            config.guidance_scale,
+            rescale=config.rescale,
+            interval=config.guidance_interval,
+        )
 
     return bind

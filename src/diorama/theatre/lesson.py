@@ -5,23 +5,25 @@ a preview: the naked body in the colours of those pictures, in the pose of each 
 Everything is a picture, so the same `condition()` serves a real clip whose layers were estimated.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch.nn import functional
 
-from diorama.core.camera import Cameras
-from diorama.core.mesh import vertex_normals
+from diorama.figures.appearance import appearance_at, appearance_volume
 from diorama.figures.codes import color_map, position_colors
 from diorama.geometry.raster import rasterize
 from diorama.theatre.actor import canonical_camera, canonical_picture
 from diorama.theatre.clip import Clip
 from diorama.theatre.dressing import Dressed
 
+EDGE, STEP = 3 / 16, 16
+"""Share of a canonical picture's width that is cut off on each side, in steps that networks can halve."""
 SIDES: tuple[Literal["front", "back"], ...] = ("front", "back")
-HIDDEN = 0.02
-"""Metres behind the nearest surface from which on a vertex counts as hidden by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Lesson:
         occluder: where anything but the actor, the scene and the sky is seen in `image`.
         codes: vertex codes of the naked body, black beside it.
         preview: the naked body in the colours of the canonical pictures, black beside it.
-        canonical: on white.
+        canonical: on white; the middle of the width, where the figure is.
         canonical_codes: vertex codes of the naked body in the canonical pictures.
     """
 
@@ -45,8 +47,8 @@ class Lesson:
     occluder: Bool[np.ndarray, "t h w"]
     codes: UInt8[np.ndarray, "t h w 3"]
     preview: UInt8[np.ndarray, "t h w 3"]
-    canonical: UInt8[np.ndarray, "s h w 3"]
-    canonical_codes: UInt8[np.ndarray, "s h w 3"]
+    canonical: UInt8[np.ndarray, "s h w2 3"]
+    canonical_codes: UInt8[np.ndarray, "s h w2 3"]
 
 
 def lesson(clip: Clip) -> Lesson:
@@ -83,30 +85,23 @@ def canonical_of(
 ) -> tuple[UInt8[np.ndarray, "s h w 3"], UInt8[np.ndarray, "s h w 3"], UInt8[np.ndarray, "v 3"]]:
     """Canonical pictures of both sides, their vertex codes, and the body's vertices in the pictures' colours."""
     mesh = dressed.body.mesh
-    pictures, codes, taken, shown = [], [], [], []
+    told = position_colors(mesh)
+    pictures, codes = [], []
+    edge = int(EDGE * size) // STEP * STEP
     for side in SIDES:
-        image, _ = canonical_picture(dressed, size, side)
-        camera = canonical_camera(dressed, size, side)
-        pictures.append(image)
-        codes.append(color_map(rasterize(mesh.vertices, mesh.faces, camera), mesh.faces, position_colors(mesh)))
-        colors, weight = sampled(image, mesh.vertices, mesh.faces, camera)
-        taken.append(colors)
-        shown.append(weight)
-    weights = np.stack(shown)[..., None] + 1e-3  # what neither picture shows is the mean of both
-    colors = (np.stack(taken) * weights).sum(axis=0) / weights.sum(axis=0)
-    return np.stack(pictures), np.stack(codes), np.rint(colors).astype(np.uint8)
+        seen = rasterize(mesh.vertices, mesh.faces, canonical_camera(dressed, size, side))
+        pictures.append(canonical_picture(dressed, size, side)[0][:, edge : size - edge])
+        codes.append(color_map(seen, mesh.faces, told)[:, edge : size - edge])
+    volume = appearance_volume(_channels(pictures), _channels(codes), _within(np.stack(codes)))
+    colors = appearance_at(volume, torch.from_numpy(told.T[None].astype(np.float32) / 255))[0]
+    return np.stack(pictures), np.stack(codes), (colors.T * 255).round().to(torch.uint8).numpy()
 
 
-def sampled(
-    image: UInt8[np.ndarray, "h w 3"], vertices: Float32[np.ndarray, "v 3"], faces: np.ndarray, camera: Cameras
-) -> tuple[Float32[np.ndarray, "v 3"], Float32[np.ndarray, " v"]]:
-    """The colour of a picture at each vertex, and how squarely the camera sees it (0 for hidden ones)."""
-    at = vertices @ camera.viewmats[0, :3, :3].T + camera.viewmats[0, :3, 3]
-    pixels = at @ camera.Ks[0].T
-    x, y = (np.clip(np.floor(pixels[:, i] / pixels[:, 2]), 0, image.shape[1 - i] - 1).astype(int) for i in (0, 1))
-    depth = rasterize(vertices, faces, camera).depth[y, x]
-    towards = camera.centers[0] - vertices
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    facing = (vertex_normals(vertices, faces) * towards).sum(axis=1)
-    weight = np.where(at[:, 2] < depth + HIDDEN, np.clip(facing, 0, 1), 0).astype(np.float32)
-    return image[y, x].astype(np.float32), weight
+def _channels(pictures: Sequence[UInt8[np.ndarray, "h w _"]]) -> Float[torch.Tensor, "1 3 s h w"]:
+    return torch.from_numpy(np.stack(pictures)).permute(3, 0, 1, 2)[None].float() / 255
+
+
+def _within(codes: UInt8[np.ndarray, "s h w 3"]) -> Float[torch.Tensor, "1 1 s h w"]:
+    """1 in the body, 0 beside it and at its border, where a picture shows what is behind it too."""
+    beside = torch.from_numpy(~codes.any(axis=-1))[None, None].float()
+    return 1 - functional.max_pool3d(beside, (1, 3, 3), stride=1, padding=(0, 1, 1))

@@ -10,12 +10,14 @@ Target = Literal["eps", "v", "x0"]
 Weighting = Literal["none", "min-snr", "moore"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["fp32", "bf16"]
+Optimizer = Literal["adamw", "muon"]
 Size = Literal["full", "tiny"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "target": ("eps", "v", "x0"),
     "weighting": ("none", "min-snr", "moore"),
     "schedule": ("constant", "cosine"),
     "precision": ("fp32", "bf16"),
+    "optimizer": ("adamw", "muon"),
     "size": ("full", "tiny"),
 }
 
@@ -49,6 +51,8 @@ class TrainConfig:
     """Steps in which the learning rate rises, at most a tenth of the budget."""
     schedule: Schedule = "cosine"
     """Learning rate after that: constant, or falling to 0 like a cosine."""
+    optimizer: Optimizer = "adamw"
+    """adamw, or muon: fewer steps for small networks that start from nothing."""
     weight_decay: float = 0.01
     """Of matrices and convolutions; never of biases and norms."""
     clip: float = 1.0

@@ -22,7 +22,7 @@ from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.lesson import Lesson, lesson
 from diorama.train.draws import seed_of
 
-VERSION = 2
+VERSION = 3
 """Raised when the same seed gives other lessons."""
 Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
 

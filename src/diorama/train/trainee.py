@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Shaped
@@ -10,6 +11,7 @@ from torch import nn
 from diorama.errors import ModelError
 from diorama.train.config import TrainConfig
 from diorama.train.ema import Ema
+from diorama.train.muon import Muon
 
 Tensors = dict[str, Shaped[torch.Tensor, "..."]]
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -97,8 +99,8 @@ class Trainee:
         trained = {key.partition("/")[2] for key in moments}
         shapes = {
             f"{moment}/{key}": () if moment == "step" else tuple(self.parameters[key].shape)
-            for moment in MOMENTS
             for key in trained & set(self.parameters)
+            for moment in self._moments(self.parameters[key])
         }
         _fits(moments, shapes if set(moments) <= known else dict.fromkeys(known, ()), "optimizer")
         for key in trained:
@@ -109,22 +111,29 @@ class Trainee:
                 moment: moments[f"{moment}/{key}"]
                 .clone()
                 .to(parameter.device if moment != "step" or fused else torch.device("cpu"))
-                for moment in MOMENTS
+                for moment in self._moments(parameter)
             }
+
+    def _moments(self, parameter: nn.Parameter) -> tuple[str, ...]:
+        """What the optimizer keeps of a parameter."""
+        momentum_only = isinstance(self.optimizer, Muon) and parameter.ndim >= 2
+        return MOMENTS[:1] if momentum_only else MOMENTS
 
 
 def _is_buffer(value: object) -> bool:
     return isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
 
 
-def _optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; weights decay where they multiply: matrices and convolutions."""
-    groups = [
+def _optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """Weights decay where they multiply: matrices and convolutions."""
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters.values() if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters.values() if p.ndim < 2], "weight_decay": 0.0},
     ]
-    cuda = all(p.device.type == "cuda" for p in parameters.values())
     present = [group for group in groups if group["params"]]
+    if config.optimizer == "muon":
+        return Muon([{**group, "matrix": group["params"][0].ndim >= 2} for group in present], config.lr)
+    cuda = all(p.device.type == "cuda" for p in parameters.values())
     return torch.optim.AdamW(present, lr=config.lr, betas=(0.9, 0.999), eps=1e-8, fused=cuda or None)
 
 

@@ -72,7 +72,13 @@ class BackboneRecipe(Recipe):
         """The backbone alone, from scratch or from a former result (--init); the codec has done its work before."""
         if self.config.init:
             return {"backbone-s": load_backbone(Path(self.config.init) / "backbone-s.safetensors").requires_grad_(True)}
-        return {"backbone-s": Backbone()}
+        network = Backbone()
+        side = slice(0, self._lessons.size // self._codec.factor)
+        seen = [self._lessons.ready(n, self._codec) for n in range(min(FITTED, self.piece.pool))]
+        parts = [read_lesson(path, slice(0, 1), side, side) for path in seen]
+        latents = torch.cat([part[name].transpose(0, 1) for part in parts for name in ("image", "preview")])
+        network.transfer.fit(self._codec.decode(latents), latents)
+        return {"backbone-s": network}
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Pieces of clips, each epoch in another order; a clip is made when it is first asked for."""
@@ -133,8 +139,8 @@ class BackboneRecipe(Recipe):
 
 
 _STILL = ("reference", "reference_codes")
-BACK = 0.3
-"""How often the back of the person is the reference."""
+FITTED = 16
+"""Clips whose pictures tell how latents and colours belong together."""
 DECODING = ("decoder", "synthesis")
 
 
@@ -162,9 +168,7 @@ def cut_piece(path: Path, piece: Piece, lessons: Lessons, rng: np.random.Generat
     else:
         rows, columns = (_window(rng, place, piece.side, side) for place in _middle(path, frames))
     found = read_lesson(path, frames, rows, columns)
-    turned = int(rng.random() < BACK)  # sides are read one by one, so one is enough to learn from
-    sides = slice(turned, turned + 1)
-    return {k: v[:, sides] if k in _STILL else v[:, ::stride].contiguous() for k, v in found.items()}
+    return {k: v if k in _STILL else v[:, ::stride].contiguous() for k, v in found.items()}
 
 
 def _middle(path: Path, frames: slice) -> tuple[float, float]:
