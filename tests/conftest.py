@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of processes that tests start: its threads spin, and can starve
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # tests run side by side; threads beyond the cores spin, and starve each other
+hypothesis.settings.register_profile("diorama", deadline=None)  # first calls compile kernels
+hypothesis.settings.load_profile("diorama")
 
 ROOT = Path(__file__).parent.parent
 _CACHE = ROOT / ".numba_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")

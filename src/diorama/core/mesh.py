@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
+from diorama.core._normals import unit_normals
 from diorama.errors import UsageError
 
 
@@ -57,13 +58,6 @@ def _check_indices(faces: Int32[np.ndarray, "f 3"], count: int, where: str) -> N
 
 def vertex_normals(vertices: Float32[np.ndarray, "v 3"], faces: Int32[np.ndarray, "f 3"]) -> Float32[np.ndarray, "v 3"]:
     """Unit normals, the mean of the faces around each vertex weighted by area; +Y where a vertex has no area."""
-    corners = vertices[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        for corner in range(3):
-            total[:, axis] += np.bincount(faces[:, corner], across[:, axis], len(vertices))
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    normals = np.divide(total, length, out=np.zeros_like(total), where=length > 0)
-    normals[length[:, 0] == 0, 1] = 1
-    return normals.astype(np.float32)
+    normals = np.empty_like(vertices)
+    unit_normals(vertices, faces, normals)
+    return normals

@@ -6,11 +6,14 @@ identity (section 3.2) without a network. Places that no picture shows take what
 (pull-push, Gortler et al. 1996, section 5).
 """
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch.nn import functional
 
+from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
+from diorama.figures.codes import position_colors
 
 SIDES = (32, 128, 128)
 """Cells along the codes' third, second and first axis: back to front, feet to head, left to right."""
@@ -58,6 +61,31 @@ def appearance_at(volume: Volume, codes: Float[torch.Tensor, "b 3 *p"]) -> Float
     grid = grid[:, None, None]
     found = functional.grid_sample(volume, grid, align_corners=False, padding_mode="border")
     return found[:, :, 0, 0].unflatten(2, codes.shape[2:])
+
+
+def body_colors(
+    pictures: UInt8[np.ndarray, "s h w 3"], codes: UInt8[np.ndarray, "s h w 3"], mesh: Mesh
+) -> UInt8[np.ndarray, "v 3"]:
+    """The colours of a body's vertices that some pictures of it show.
+
+    Args:
+        pictures: of the person.
+        codes: vertex codes of the body in them, black beside it.
+        mesh: the body at rest.
+    """
+    volume = appearance_volume(_planes(pictures), _planes(codes), _within(codes))
+    told = torch.from_numpy(position_colors(mesh).T[None].astype(np.float32) / 255)
+    return (appearance_at(volume, told)[0].T * 255).round().to(torch.uint8).numpy()
+
+
+def _planes(pictures: UInt8[np.ndarray, "s h w 3"]) -> Float[torch.Tensor, "1 3 s h w"]:
+    return torch.from_numpy(pictures).permute(3, 0, 1, 2)[None].float() / 255
+
+
+def _within(codes: UInt8[np.ndarray, "s h w 3"]) -> Float[torch.Tensor, "1 1 s h w"]:
+    """1 in the body, 0 beside it and at its border, where a picture shows what is behind it too."""
+    beside = torch.from_numpy(~codes.any(axis=-1))[None, None].float()
+    return 1 - functional.max_pool3d(beside, (1, 3, 3), stride=1, padding=(0, 1, 1))
 
 
 def _filled(sums: Float[torch.Tensor, "b k d2 d1 d0"]) -> Volume:

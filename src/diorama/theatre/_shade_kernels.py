@@ -158,37 +158,6 @@ def move_pixels(flow, face_ids, weights, faces, positions, project):
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def surface_normals(positions, faces, normals):
-    """Unit normals, the mean of the faces around each vertex weighted by area; +Y where a vertex has no area."""
-    normals[:] = 0
-    for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ux, uy, uz = (
-            positions[b, 0] - positions[a, 0],
-            positions[b, 1] - positions[a, 1],
-            positions[b, 2] - positions[a, 2],
-        )
-        vx, vy, vz = (
-            positions[c, 0] - positions[a, 0],
-            positions[c, 1] - positions[a, 1],
-            positions[c, 2] - positions[a, 2],
-        )
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for v in (a, b, c):
-            normals[v, 0] += nx
-            normals[v, 1] += ny
-            normals[v, 2] += nz
-    for v in range(positions.shape[0]):
-        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
-        if length > 0:
-            for i in range(3):
-                normals[v, i] /= length
-        else:
-            normals[v, 1] = 1
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
 def ball_around(points, middle):
     """Write the middle of the box of points "v 3"; the greatest distance from it (numpy takes ten times as long)."""
     low, high = np.empty(3), np.empty(3)

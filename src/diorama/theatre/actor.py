@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
 from diorama.errors import UsageError
+from diorama.figures.canonical import canonical_view
 from diorama.figures.codes import position_colors
 from diorama.figures.pose import Bones, Skin, global_transforms, joint_positions, skin_vertices
 from diorama.geometry.raster import rasterize
@@ -74,14 +75,7 @@ class Actor:
 def canonical_camera(dressed: Dressed, size: int = 256, side: Literal["front", "back"] = "front") -> Cameras:
     """The camera of a figure's canonical picture: from far in front or behind, the dressed figure fills the height."""
     vertices = np.concatenate([figure.mesh.vertices for figure in dressed.figures])
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    middle, extent = (low + high) / 2, float((high - low)[:2].max())
-    turn = 1.0 if side == "front" else -1.0
-    away, focal = 4.0 * extent, 0.92 * size * 4.0
-    viewmat = np.diag([turn, -1.0, -turn, 1.0])
-    viewmat[:3, 3] = -viewmat[:3, :3] @ middle + [0, 0, away]
-    K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]])
-    return Cameras(viewmat[None], K[None], size, size)
+    return canonical_view(vertices, size, side)
 
 
 def canonical_picture(

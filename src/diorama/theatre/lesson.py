@@ -5,25 +5,18 @@ a preview: the naked body in the colours of those pictures, in the pose of each 
 Everything is a picture, so the same `condition()` serves a real clip whose layers were estimated.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, UInt8
-from torch.nn import functional
+from jaxtyping import Bool, UInt8
 
-from diorama.figures.appearance import appearance_at, appearance_volume
-from diorama.figures.codes import color_map, position_colors
+from diorama.figures.appearance import body_colors
+from diorama.figures.canonical import SIDES, codes_of, middle_of
+from diorama.figures.codes import color_map
 from diorama.geometry.raster import rasterize
 from diorama.theatre.actor import canonical_camera, canonical_picture
 from diorama.theatre.clip import Clip
 from diorama.theatre.dressing import Dressed
-
-EDGE, STEP = 3 / 16, 16
-"""Share of a canonical picture's width that is cut off on each side, in steps that networks can halve."""
-SIDES: tuple[Literal["front", "back"], ...] = ("front", "back")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,24 +77,9 @@ def canonical_of(
     dressed: Dressed, size: int
 ) -> tuple[UInt8[np.ndarray, "s h w 3"], UInt8[np.ndarray, "s h w 3"], UInt8[np.ndarray, "v 3"]]:
     """Canonical pictures of both sides, their vertex codes, and the body's vertices in the pictures' colours."""
-    mesh = dressed.body.mesh
-    told = position_colors(mesh)
     pictures, codes = [], []
-    edge = int(EDGE * size) // STEP * STEP
     for side in SIDES:
-        seen = rasterize(mesh.vertices, mesh.faces, canonical_camera(dressed, size, side))
-        pictures.append(canonical_picture(dressed, size, side)[0][:, edge : size - edge])
-        codes.append(color_map(seen, mesh.faces, told)[:, edge : size - edge])
-    volume = appearance_volume(_channels(pictures), _channels(codes), _within(np.stack(codes)))
-    colors = appearance_at(volume, torch.from_numpy(told.T[None].astype(np.float32) / 255))[0]
-    return np.stack(pictures), np.stack(codes), (colors.T * 255).round().to(torch.uint8).numpy()
-
-
-def _channels(pictures: Sequence[UInt8[np.ndarray, "h w _"]]) -> Float[torch.Tensor, "1 3 s h w"]:
-    return torch.from_numpy(np.stack(pictures)).permute(3, 0, 1, 2)[None].float() / 255
-
-
-def _within(codes: UInt8[np.ndarray, "s h w 3"]) -> Float[torch.Tensor, "1 1 s h w"]:
-    """1 in the body, 0 beside it and at its border, where a picture shows what is behind it too."""
-    beside = torch.from_numpy(~codes.any(axis=-1))[None, None].float()
-    return 1 - functional.max_pool3d(beside, (1, 3, 3), stride=1, padding=(0, 1, 1))
+        pictures.append(middle_of(canonical_picture(dressed, size, side)[0]))
+        codes.append(codes_of(dressed.body.mesh, canonical_camera(dressed, size, side)))
+    shown, told = np.stack(pictures), np.stack(codes)
+    return shown, told, body_colors(shown, told, dressed.body.mesh)

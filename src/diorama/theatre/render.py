@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int16, Int32, UInt8
 
 from diorama.core.camera import Cameras
+from diorama.core.mesh import vertex_normals
 from diorama.figures.codes import color_map
 from diorama.geometry.raster import Fragments, rasterize
-from diorama.theatre._shade_kernels import keep_nearest, move_pixels, shade, surface_normals, take_owned, turn_sky
+from diorama.theatre._shade_kernels import keep_nearest, move_pixels, shade, take_owned, turn_sky
 from diorama.theatre.light import Light, shadow_camera
 from diorama.theatre.surface import Role, Surface
 
@@ -175,15 +176,13 @@ def draw(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The lit colours of fragments of a surface; those without shadows go into `bare`."""
     image = np.zeros((*found.depth.shape, 3), np.uint8)
-    normals = np.empty_like(vertices)
-    surface_normals(vertices, surface.faces, normals)
     shade(
         image,
         np.zeros((0, 0, 3), np.uint8) if bare is None else bare,
         found.face_ids,
         found.barycentrics,
         vertices,
-        normals,
+        vertex_normals(vertices, surface.faces),
         surface.skin,
         lamp.numbers,
         camera.centers[0].astype(np.float32),
