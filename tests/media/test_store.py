@@ -98,7 +98,7 @@ def test_the_source_is_stored_once_and_only_changes_besides(stored: Path, clip: 
 def test_provenance_and_schema(stored: Path) -> None:
     manifest = read_manifest(stored)
     assert manifest.provenance == PROVENANCE
-    assert json.loads((stored / "scene.json").read_text())["diorama_scene"] == 1
+    assert json.loads((stored / "scene.json").read_text())["diorama_scene"] == 2
     assert set(manifest.files) == {item.name for item in stored.iterdir()} - {"scene.json"}
 
 
@@ -169,7 +169,7 @@ def named(name: str) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message", "error"),
     [
-        (put("diorama_scene", value=2), "update Diorama", MediaError),
+        (put("diorama_scene", value=3), "update Diorama", MediaError),
         (put("frames", value="7"), "frames: a text, expected an integer", MediaError),
         (put("frames", value=0), "frames: 0 is outside", MediaError),
         (put("frames", value=8), "does not fit the manifest", DamagedMediaError),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from diorama.core.actor import MOST_LETTERS
 from diorama.core.video import ColorTags
 from diorama.errors import DamagedMediaError, MediaError
 from diorama.media.atomic import content_hash
@@ -12,10 +13,11 @@ from diorama.media.fields import Field, parse
 from diorama.media.recipe import Recipe, is_plain_name, recipe_field, recipe_table
 from diorama.media.safe import Limits
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "scene.json"
 MOST_BYTES = 4_000_000
 MOST_LAYERS = 64
+MOST_ACTORS = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class StoredLayer:
     alpha_bits: int
     patches: str | None
     depth: StoredDepth | None
+
+
+@dataclass(frozen=True)
+class StoredActor:
+    """One actor: its name and its file."""
+
+    name: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Manifest:
         layers: from far to near.
         files: all files of the folder but the manifest.
         provenance: how the scene was made.
+        actors: the people of the scene; none in scenes of schema 1.
     """
 
     frames: int
@@ -74,6 +85,7 @@ class Manifest:
     layers: tuple[StoredLayer, ...]
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     provenance: Recipe | None = None
+    actors: tuple[StoredActor, ...] = ()
 
 
 def to_json(manifest: Manifest) -> bytes:
@@ -96,7 +108,8 @@ def from_json(data: bytes, file: str) -> Manifest:
         top.refuse("no key diorama_scene: not a scene")
     if schema.integer(1) > SCHEMA:
         schema.refuse(f"schema {schema.value}, this version reads up to {SCHEMA}", "update Diorama")
-    keys = top.table(("diorama_scene", *(name for name in Manifest.__dataclass_fields__)))
+    known = [name for name in Manifest.__dataclass_fields__ if name != "actors" or schema.value != 1]
+    keys = top.table(("diorama_scene", *known))
     files = {name: _file(item) for name, item in keys["files"].entries(1000).items()}
     manifest = Manifest(
         keys["frames"].integer(1, 2**31),
@@ -111,10 +124,13 @@ def from_json(data: bytes, file: str) -> Manifest:
         tuple(_layer(item, files) for item in keys["layers"].items(MOST_LAYERS)),
         files,
         None if keys["provenance"].value is None else recipe_field(keys["provenance"]),
+        tuple(_actor(item, files) for item in keys["actors"].items(MOST_ACTORS)) if "actors" in keys else (),
     )
     names = {layer.name for layer in manifest.layers}
     if not names or len(names) < len(manifest.layers):
         keys["layers"].refuse("two of one name" if names else "no layers")
+    if len({actor.name for actor in manifest.actors}) < len(manifest.actors):
+        keys["actors"].refuse("two of one name")
     Limits().check_size(manifest.width, manifest.height, file)
     return manifest
 
@@ -157,6 +173,11 @@ def _layer(item: Field, files: Mapping[str, StoredFile]) -> StoredLayer:
     if keys["alpha_bits"].integer() not in (8, 16):
         keys["alpha_bits"].refuse("expected 8 or 16")
     return StoredLayer(keys["name"].text(200), alpha, keys["alpha_bits"].integer(), patches, depth)
+
+
+def _actor(item: Field, files: Mapping[str, StoredFile]) -> StoredActor:
+    keys = item.table(("name", "file"))
+    return StoredActor(keys["name"].text(MOST_LETTERS), _listed(keys["file"], files))
 
 
 def _ratio(item: Field) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 
 import av
 import numpy as np
@@ -19,19 +20,39 @@ _CODEC = {"level": "3", "g": "1", "slices": "4", "context": "0"}
 _KINDS = {"gray": np.uint8, "gray16le": np.uint16}
 
 
+class MapWriter:
+    """Writes one map after the other; the file is whole when the block ends."""
+
+    def __init__(self, path: Path, *, height: int, width: int, bits: int) -> None:
+        self.count = 0
+        self._container = av.open(str(path.absolute()), "w", format="matroska")
+        self._stream = self._container.add_stream("ffv1", rate=1000, options=dict(_CODEC))
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "gray" if bits == 8 else "gray16le"
+        self._stream.codec_context.color_range = ColorRange.JPEG
+        self._stream.time_base = _TICK
+
+    def __enter__(self) -> "MapWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def write(self, values: Map) -> None:
+        """The next map, of the file's size and bits."""
+        assert self._stream.pix_fmt is not None
+        self._container.mux(self._stream.encode(_frame(values, self._stream.pix_fmt, self.count)))
+        self.count += 1
+
+
 def write_maps(path: Path, maps: Iterable[Map], *, height: int, width: int, bits: int) -> int:
     """Write maps of 8 or 16 bits; returns how many there were."""
-    count = 0
-    with av.open(str(path.absolute()), "w", format="matroska") as container:
-        stream = container.add_stream("ffv1", rate=1000, options=dict(_CODEC))
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "gray" if bits == 8 else "gray16le"
-        stream.codec_context.color_range = ColorRange.JPEG
-        stream.time_base = _TICK
-        for count, values in enumerate(maps, 1):
-            container.mux(stream.encode(_frame(values, stream.pix_fmt, count - 1)))
-        container.mux(stream.encode(None))
-    return count
+    with MapWriter(path, height=height, width=width, bits=bits) as writer:
+        for values in maps:
+            writer.write(values)
+    return writer.count
 
 
 def open_maps(path: Path, *, length: int, height: int, width: int, bits: int) -> Maps:

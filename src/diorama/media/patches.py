@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 import cv2
@@ -24,16 +25,35 @@ _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 Tiles = UInt8[np.ndarray, "n 64 64 3"] | UInt16[np.ndarray, "n 64 64 3"]
 
 
+class PatchWriter:
+    """Writes the changes of one frame after the other; `changed` counts the frames that have some."""
+
+    def __init__(self, path: Path) -> None:
+        self.changed = 0
+        self._index = 0
+        self._file: BinaryIO = path.open("wb")
+
+    def __enter__(self) -> "PatchWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, base: Pixels, wanted: Pixels) -> None:
+        """Keep where the next frame differs from the base's."""
+        numbers = _changed(base, wanted) if wanted is not base else np.empty(0, np.int64)
+        if len(numbers):
+            self.changed += 1
+            self._file.write(_record(self._index, wanted, numbers))
+        self._index += 1
+
+
 def write_patches(path: Path, pairs: Iterable[tuple[Pixels, Pixels]]) -> int:
     """Write where the second picture of each pair differs from the first; returns how many frames differ."""
-    changed = 0
-    with path.open("wb") as file:
-        for index, (base, wanted) in enumerate(pairs):
-            numbers = _changed(base, wanted)
-            if len(numbers):
-                changed += 1
-                file.write(_record(index, wanted, numbers))
-    return changed
+    with PatchWriter(path) as writer:
+        for base, wanted in pairs:
+            writer.write(base, wanted)
+    return writer.changed
 
 
 def patched(path: Path, video: Video, start: int) -> Iterator[Pixels]:

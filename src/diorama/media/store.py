@@ -1,81 +1,82 @@
 """A scene on disk: a folder with the source clip once, and each layer as what differs from it.
 
 ``scene.json`` lists every file with its hash. Coverage and depth are lossless grey video, colour is the source's with
-the changed tiles of each frame. The folder appears whole or not at all.
+the changed tiles of each frame; each actor is a file of arrays. The folder appears whole or not at all.
 """
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
-from diorama.core.layers import Layer, LayerDepth, LayeredVideo
+from diorama.core.actor import Actor
+from diorama.core.layers import Layer, LayerDepth, LayeredVideo, Map
 from diorama.core.progress import Progress, Silent
 from diorama.core.video import Frame, Pixels, Video
 from diorama.errors import DamagedMediaError, MediaError, UsageError
-from diorama.media.atomic import atomic_folder, content_hash
+from diorama.media.actors import read_actor
 from diorama.media.manifest import (
     MOST_BYTES,
     NAME,
     Manifest,
-    StoredDepth,
-    StoredFile,
+    StoredActor,
     StoredLayer,
     check_files,
     from_json,
-    to_json,
 )
-from diorama.media.masks import open_maps, write_maps
+from diorama.media.masks import open_maps
 from diorama.media.npy import open_array
-from diorama.media.patches import patched, write_patches
+from diorama.media.patches import patched
 from diorama.media.read import open_video
 from diorama.media.recipe import Recipe
 from diorama.media.safe import regular_file
+from diorama.media.scene_writer import LayerSpec, Piece, SceneSpec, SceneWriter, check_actors
 
 
 def write_scene(
     path: Path,
     layered: LayeredVideo,
     *,
+    actors: Sequence[Actor] = (),
     source: Path | None = None,
     source_start: int = 0,
     provenance: Recipe | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Store a scene so that `read_scene` gives back every bit of it.
+    """Store a scene so that `read_scene` and `read_actors` give back every bit of it.
 
     Args:
         path: the folder to make.
-        layered: the scene; each layer is read once or twice.
+        layered: the scene; each layer is read once.
+        actors: the people of the scene; of their bodies' meshes no texture, uvs and colours are kept.
         source: the clip it was taken from, copied byte for byte; layers are stored as what differs from it (without
             one, from black).
         source_start: the frame of the source that is the scene's first.
         provenance: how it was made.
         overwrite: replace a scene that is there, whole and only at the end.
-        progress: told about each layer.
+        progress: told about each frame.
 
     Raises:
-        UsageError: `path` exists or cannot be written, or the source is not of the scene's size or too short.
+        UsageError: `path` exists or cannot be written, the source is not of the scene's size or too short, or
+            actors are of one name, of layers that are not there, or of frames beyond the scene's.
+        LimitError: more than `MOST_ACTORS` actors, or one that is too large.
     """
     if len(layered) == 0:
         raise UsageError("a scene of 0 frames", path, "give at least one frame")
-    with atomic_folder(path, overwrite=overwrite) as folder:
-        base = _store_source(folder, layered, source, source_start)
-        np.save(folder / "clock.npy", np.stack([layered.pts, layered.layers[0].color.durations]).astype(np.int64))
+    check_actors(actors, [layer.name for layer in layered.layers], len(layered))
+    base = _base(layered, source, source_start)
+    with SceneWriter(path, _spec(layered, source, source_start), overwrite=overwrite) as writer:
+        writer.actors, writer.provenance = actors, provenance
         progress = progress or Silent()
-        progress.begin("store", len(layered.layers))
-        layers = []
-        for number, layer in enumerate(layered.layers):
-            layers.append(_store_layer(folder, f"layer{number}", layer, base))
+        progress.begin("store", len(layered))
+        for below, *pieces in zip(base, *(_pieces(layer) for layer in layered.layers), strict=True):
+            writer.write(below.image, pieces[0][1], [piece for piece, _ in pieces])
             progress.advance()
-        manifest = _manifest(layered, base, source_start, tuple(layers), provenance)
-        files = {item.name: StoredFile(item.stat().st_size, content_hash(item)) for item in sorted(folder.iterdir())}
-        (folder / NAME).write_bytes(to_json(replace(manifest, files=files)))
 
 
 def read_scene(path: Path, *, verify: bool = True) -> LayeredVideo:
@@ -93,6 +94,29 @@ def read_scene(path: Path, *, verify: bool = True) -> LayeredVideo:
     check_files(path, manifest, hashes=verify)
     base = _stored_base(path, manifest)
     return LayeredVideo(tuple(_open_layer(path, manifest, layer, base) for layer in manifest.layers))
+
+
+def read_actors(path: Path, *, verify: bool = True) -> tuple[Actor, ...]:
+    """The people of a stored scene, in the order they were given; none in scenes of schema 1.
+
+    Args:
+        path: the folder.
+        verify: compare the hashes of their files first; other files are not looked at.
+
+    Raises:
+        MediaError, LimitError: as `read_scene` and `media.actors.read_actor`.
+        DamagedMediaError: a file is missing, a link, not what was stored, or no actor; an actor of another name than
+            the manifest's, of a layer that is not there, or of frames beyond the scene's.
+    """
+    manifest = read_manifest(path)
+    files = {actor.file: manifest.files[actor.file] for actor in manifest.actors}
+    check_files(path, replace(manifest, files=files), hashes=verify)
+    actors = tuple(_read_stored(path, stored) for stored in manifest.actors)
+    try:
+        check_actors(actors, [layer.name for layer in manifest.layers], manifest.frames)
+    except UsageError as error:
+        raise DamagedMediaError(f"{error.where}: {error.what}", path / NAME, "store the scene again") from error
+    return actors
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -121,14 +145,6 @@ class _Black:
 
 
 @dataclass(frozen=True, eq=False)
-class _Base:
-    """What layers are compared with: its file (None: black) and its frames, of the scene's length."""
-
-    file: str | None
-    video: Video
-
-
-@dataclass(frozen=True, eq=False)
 class PatchedSource:
     """Frames of `base` with the tiles of a patch file, on the scene's clock."""
 
@@ -146,18 +162,17 @@ class PatchedSource:
             yield Frame(image, int(self.pts[index]), int(self.durations[index]), index)
 
 
-def _store_source(folder: Path, layered: LayeredVideo, source: Path | None, start: int) -> _Base:
+def _base(layered: LayeredVideo, source: Path | None, start: int) -> Video:
+    """What layers are compared with."""
     first = layered.layers[0].color
     if source is None:
-        return _Base(None, _black(layered.height, layered.width, first.bits, len(layered)))
-    name = f"source{source.suffix.lower()}"
-    shutil.copyfile(regular_file(source), folder / name)
-    video = open_video(folder / name)[start : start + len(layered)]
+        return _black(layered.height, layered.width, first.bits, len(layered))
+    video = open_video(regular_file(source))[start : start + len(layered)]
     found = (len(video), video.height, video.width, video.bits > 8)
     if found != (len(layered), layered.height, layered.width, first.bits > 8):
         held = f"{found[0]} frames of {found[2]}x{found[1]}, {video.bits} bits, from frame {start} on"
         raise UsageError(f"the source holds {held}: not those of the scene", source, "give the clip it was made from")
-    return _Base(name, video)
+    return video
 
 
 def _black(height: int, width: int, bits: int, frames: int) -> Video:
@@ -166,34 +181,29 @@ def _black(height: int, width: int, bits: int, frames: int) -> Video:
     return Video(_Black(height, width, bits), clock, np.ones_like(clock), Fraction(1, 25), height, width, bits)
 
 
-def _store_layer(folder: Path, stem: str, layer: Layer, base: _Base) -> StoredLayer:
-    patches = f"{stem}.patches"
-    pairs = ((below.image, frame.image) for below, frame in zip(base.video, layer.color, strict=True))
-    if write_patches(folder / patches, pairs) == 0:
-        (folder / patches).unlink()
-        patches = ""
-    alpha, bits = _store_alpha(folder / f"{stem}-alpha.mkv", layer)
-    depth = None
-    if layer.depth is not None:
-        file = folder / f"{stem}-depth.mkv"
-        codes = layer.depth.codes
-        write_maps(file, codes, height=codes.height, width=codes.width, bits=16)
-        depth = StoredDepth(file.name, float(layer.depth.scale), float(layer.depth.offset))
-    return StoredLayer(layer.name, alpha, bits, patches or None, depth)
+def _spec(layered: LayeredVideo, source: Path | None, start: int) -> SceneSpec:
+    first, layers = layered.layers[0].color, tuple(_layer_spec(layer) for layer in layered.layers)
+    size = layered.height, layered.width, first.bits
+    return SceneSpec(*size, layered.time_base, first.color, layers, source, start)
 
 
-def _store_alpha(file: Path, layer: Layer) -> tuple[str | None, int]:
-    """Coverage from the layer's own maps or its frames; its range is kept as it is."""
-    if layer.alpha is None and not layer.color.has_alpha:
-        return None, 8
+def _layer_spec(layer: Layer) -> LayerSpec:
+    bits: int | None = 8 if layer.color.bits == 8 else 16
     if layer.alpha is not None:
-        values: Iterator[np.ndarray] = iter(layer.alpha)
         bits = 8 * next(iter(layer.alpha[:1])).dtype.itemsize
-    else:
-        values = (_coverage(frame) for frame in layer.color)
-        bits = 8 if layer.color.bits == 8 else 16
-    write_maps(file, values, height=layer.color.height, width=layer.color.width, bits=bits)
-    return file.name, bits
+    elif not layer.color.has_alpha:
+        bits = None
+    depth = None if layer.depth is None else (layer.depth.scale, layer.depth.offset)
+    return LayerSpec(layer.name, bits, depth)
+
+
+def _pieces(layer: Layer) -> Iterator[tuple[Piece, tuple[int, int]]]:
+    """A layer's frames with their clock; the range of its coverage is kept as it is."""
+    alphas: Iterable[Map | None] = repeat(None, len(layer.color)) if layer.alpha is None else layer.alpha
+    codes: Iterable[Map | None] = repeat(None, len(layer.color)) if layer.depth is None else layer.depth.codes
+    for frame, given, code in zip(layer.color, alphas, codes, strict=True):
+        alpha = _coverage(frame) if given is None and layer.color.has_alpha else given
+        yield Piece(frame.image, alpha, code), (frame.pts, frame.duration)
 
 
 def _coverage(frame: Frame) -> np.ndarray:
@@ -202,27 +212,12 @@ def _coverage(frame: Frame) -> np.ndarray:
     return np.full(frame.image.shape[:2], np.iinfo(frame.image.dtype).max, frame.image.dtype)
 
 
-def _manifest(
-    layered: LayeredVideo,
-    base: _Base,
-    start: int,
-    layers: tuple[StoredLayer, ...],
-    provenance: Recipe | None,
-) -> Manifest:
-    first = layered.layers[0].color
-    return Manifest(
-        len(layered),
-        layered.height,
-        layered.width,
-        first.bits,
-        (layered.time_base.numerator, layered.time_base.denominator),
-        first.color,
-        "clock.npy",
-        base.file,
-        start,
-        layers,
-        provenance=provenance,
-    )
+def _read_stored(folder: Path, stored: StoredActor) -> Actor:
+    actor = read_actor(folder / stored.file)
+    if actor.name != stored.name:
+        what = f"it holds {actor.name!r}, expected {stored.name!r}"
+        raise DamagedMediaError(what, folder / stored.file, "store the scene again")
+    return actor
 
 
 def _stored_base(folder: Path, manifest: Manifest) -> Video:
