@@ -69,6 +69,8 @@ def test_importing_loads_no_heavy_library() -> None:
 LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
     *("diorama.pipelines.rig_set", "diorama.diffusion", "diorama.train", "diorama.bench"),
+    *("diorama.pipelines.decompose", "diorama.pipelines.animate"),
+    *("diorama.pipelines.character", "diorama.pipelines._character"),
 )
 """What may load torch at import: it is of no use without."""
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,13 +30,18 @@ class Common:
 
 def tell(common: Common, result: "StereoResult") -> None:
     """Print what a run made."""
-    files, extras = [str(file) for file in result.files], [str(extra) for extra in result.extras]
+    tell_made(common, result.files, result.extras, result.frames, result.seconds)
+
+
+def tell_made(common: Common, made: Sequence[Path], beside: Sequence[Path], frames: int, seconds: float) -> None:
+    """Print the files that were made, those beside them, and how long it took."""
+    files, extras = [str(file) for file in made], [str(extra) for extra in beside]
     if common.json:
-        fields = {"files": files, "frames": result.frames, "seconds": result.seconds, "extras": extras}
+        fields = {"files": files, "frames": frames, "seconds": seconds, "extras": extras}
         sys.stdout.write(json.dumps(fields) + "\n")
     elif not common.quiet:
-        rate = f"{result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
-        sys.stdout.write("\n".join(files) + f"\n  {result.frames} frames in {result.seconds:.1f} s, {rate}\n")
+        rate = f"{frames / seconds:.1f} frames/s" if seconds else ""
+        sys.stdout.write("\n".join(files) + f"\n  {frames} frames in {seconds:.1f} s, {rate}\n")
         sys.stdout.write("".join(f"  {extra}\n" for extra in extras))
 
 

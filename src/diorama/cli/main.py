@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from typing import Annotated, NoReturn, TypeAlias
+from typing import Annotated, NoReturn, Protocol, TypeAlias
 
 import tyro
 
@@ -18,11 +18,14 @@ from diorama.cli.bench import Bench
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
 from diorama.cli.data import Data
 from diorama.cli.models import Models
-from diorama.cli.train import Train, TrainCommand
+from diorama.cli.people import AnimateCommand, DecomposeCommand
+from diorama.cli.train import Train
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
 Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
+    | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
+    | Annotated[AnimateCommand, tyro.conf.subcommand("animate")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -30,7 +33,7 @@ Command: TypeAlias = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
-COMMANDS = ("stereo", "reproduce", "data", "models", "train", "bench", "doctor")
+COMMANDS = ("stereo", "decompose", "animate", "reproduce", "data", "models", "train", "bench", "doctor")
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
@@ -48,11 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(_guarded(command))
 
 
-def _parsed(given: list[str]) -> StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench:
+class Runnable(Protocol):
+    """What every command can do."""
+
+    @property
+    def common(self) -> Common: ...
+
+    def run(self) -> int: ...
+
+
+def _parsed(given: list[str]) -> Runnable:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            command: StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench = tyro.cli(
+            command: Runnable = tyro.cli(
                 Command,
                 prog="diorama",
                 description=DESCRIPTION,
@@ -85,7 +97,7 @@ def _refusal(box: str, given: list[str]) -> UsageError:
     return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
 
 
-def _guarded(command: StereoCommand | Reproduce | Doctor | Data | Models | TrainCommand | Bench) -> int:
+def _guarded(command: Runnable) -> int:
     common = command.common
     logging.basicConfig(level=logging.DEBUG if common.verbose else logging.WARNING)
     for noisy in ("numba", "PIL", "libav", "matplotlib"):

@@ -21,6 +21,8 @@ from diorama.errors import DamagedMediaError
 
 TILE = 64
 _HEAD = struct.Struct("<III")
+_PACKING = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
+"""Read twice as fast as with the default strategy, for 4 % more bytes."""
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 Tiles = UInt8[np.ndarray, "n 64 64 3"] | UInt16[np.ndarray, "n 64 64 3"]
 
@@ -109,7 +111,7 @@ class _Records:
 
 def _record(index: int, wanted: Pixels, numbers: Int64[np.ndarray, "n"]) -> bytes:
     stack = _cut(wanted, numbers).reshape(-1, TILE, 3)
-    good, data = cv2.imencode(".png", stack[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    good, data = cv2.imencode(".png", stack[..., ::-1], _PACKING)
     assert good
     return _HEAD.pack(index, len(numbers), len(data)) + numbers.astype("<u4").tobytes() + data.tobytes()
 

@@ -1,0 +1,63 @@
+"""What earlier frames of a shot tell of the things before a person: their colours, and where they are going."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+LEVELS = 16
+"""Steps of a colour channel."""
+FORGET = 0.97
+"""Of what was seen, a frame later."""
+SURE = 0.5
+"""Coverage from which on a pixel counts."""
+PATH = 0.6
+"""What a thing's foreseen place counts, against its colours."""
+
+Map = Float32[np.ndarray, "h w"]
+
+
+@dataclass(eq=False)
+class Memory:
+    """Colours of a person and of things before it, and the way of those things; fed frame by frame.
+
+    Attributes:
+        own, things: how often each colour was seen, of the person and of things.
+        last: where things were in the frame before, None where there were none.
+        center: the middle of that, row and column, pixels.
+        step: how far it had moved, pixels.
+    """
+
+    own: Float32[np.ndarray, "n"] = field(default_factory=lambda: np.ones(LEVELS**3, np.float32))
+    things: Float32[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(LEVELS**3, np.float32))
+    last: Bool[np.ndarray, "h w"] | None = None
+    center: Float32[np.ndarray, "2"] | None = None
+    step: Float32[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2, np.float32))
+
+    def likely(self, image: UInt8[np.ndarray, "h w 3"]) -> Map:
+        """How much each pixel looks like a thing seen before, where one is foreseen, 0..1."""
+        share = (self.things / (self.things + self.own))[_codes(image)]
+        if self.last is None:
+            return share * (1 - PATH)
+        shift = np.array([[1, 0, self.step[1]], [0, 1, self.step[0]]], np.float32)
+        size = self.last.shape[::-1]
+        moved = cv2.warpAffine(self.last.astype(np.float32), shift, size, flags=cv2.INTER_LINEAR)
+        near = cv2.blur(cv2.dilate(moved, np.ones((5, 5), np.uint8)), (5, 5))
+        return np.asarray(share * (1 - PATH + PATH * near), np.float32)
+
+    def see(self, image: UInt8[np.ndarray, "h w 3"], person: Map, occluder: Map) -> None:
+        """Learn from a frame taken apart."""
+        codes, there = _codes(image), occluder > SURE
+        self.own = FORGET * self.own + np.bincount(codes[person > SURE], minlength=LEVELS**3)
+        self.things = FORGET * self.things + np.bincount(codes[there], minlength=LEVELS**3)
+        self.own, self.things = self.own.astype(np.float32), self.things.astype(np.float32)
+        center = np.argwhere(there).mean(axis=0).astype(np.float32) if there.any() else None
+        still = np.zeros(2, np.float32)
+        self.step = still if center is None or self.center is None else np.asarray(center - self.center, np.float32)
+        self.last, self.center = (there if there.any() else None), center
+
+
+def _codes(image: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "h w"]:
+    r, g, b = (image[..., c].astype(np.int64) * LEVELS // 256 for c in range(3))
+    return (r * LEVELS + g) * LEVELS + b

@@ -1,0 +1,407 @@
+"""A person in a picture file: found, cut out with whatever it wears, and brought to the size that is worked on.
+
+Who is where comes from the landmark network or from files. Where the outline runs comes from the picture: the network
+sees 256 x 256 pixels and forgets buns, skirts and ears. Along its mask, each pixel is asked whether the person's or the
+background's colours near it are more likely (two normal distributions a place, learned by turns with the mask, as
+GrabCut does for the whole picture; Rother et al., SIGGRAPH 2004), and the network has a vote where they say nothing. The
+edge is then made as soft as the picture shows it (the fast guided filter, He and Sun 2015).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from diorama.core.camera import Cameras
+from diorama.core.person import PersonFrame, Points
+from diorama.core.video import Frame
+from diorama.errors import UsageError
+from diorama.media.read import open_media
+from diorama.perception.people_detect import Region
+from diorama.perception.people_files import ClipSize, GivenPeople, GivenPerson, MaskFile, read_boxes
+from diorama.perception.people_find import PeopleFinder
+from diorama.perception.people_follow import Finder, find_people
+from diorama.perception.people_frames import Sighting
+from diorama.perception.people_given import GivenFinder
+from diorama.perception.people_mask import SoftMask
+from diorama.perception.shrink import eight_bits
+
+LEAST = 64
+"""Pixels that somebody must measure in the file."""
+ENOUGH = 480
+"""Pixels to which smaller people are enlarged, so that what is left out along edges is small against them."""
+ROOM = 0.12
+"""Of the person's longer side, left around it."""
+BEHIND = 200
+"""Grey of what shows through a transparent picture."""
+SOLID = 0.98
+"""Coverage from which on a pixel is not transparent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A person in the part of a picture around it.
+
+    Attributes:
+        photo: RGB.
+        mask: coverage 0..1.
+        points: the network's landmarks in pixels of `photo`, with visibility.
+        world: metres about the hips, camera axes; None where not known.
+        camera: of an ordinary lens before the whole picture, for this part of it.
+        beyond: landmarks outside of the picture.
+        notes: what the user should know.
+    """
+
+    photo: UInt8[np.ndarray, "h w 3"]
+    mask: Float32[np.ndarray, "h w"]
+    points: Points
+    world: Points | None
+    camera: Cameras
+    beyond: Bool[np.ndarray, "33"]
+    notes: tuple[str, ...]
+
+
+Crop = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the file."""
+
+
+def portrait_of(path: str | Path, *, person: int | None, boxes: str, mask: str, side: int) -> Portrait:
+    """The person of a picture.
+
+    Args:
+        path: any image file.
+        person: which of several, counted from 1 from the left, or as the file of boxes numbers them.
+        boxes: a file that says where people are, instead of the detector.
+        mask: a picture of the person's coverage, instead of the network's mask and the file's transparency.
+        side: pixels of the longer side of the portrait, at most.
+
+    Raises:
+        UsageError: a clip, nobody there, or too small to see.
+        MediaError, LimitError: the file is none, damaged or too large.
+        ModelError: mediapipe is not installed or not usable.
+    """
+    frame, coverage = _read(path)
+    if mask:
+        coverage = _coverage_of(mask, frame)
+    people, notes = _people(frame, coverage, boxes=boxes, whole=bool(mask), where=str(path))
+    chosen, more = _chosen(people, person, str(path))
+    box = _extent(chosen, people, coverage)
+    tall = float((box[2:] - box[:2]).max())
+    if tall < LEAST:
+        what = f"the person measures {tall:.0f} pixels, {LEAST} or more are needed"
+        raise UsageError(what, path, "give a larger photo of the person")
+    crop, scale = _framed(box, frame, side)
+    photo = _resized(frame.image[crop[1] : crop[3], crop[0] : crop[2]], scale)
+    own, others = _masks(chosen, people, crop, scale, photo.shape[:2])
+    if coverage is None:
+        found = refined(photo, own, others, tall * scale)
+    else:
+        found = _resized(coverage[crop[1] : crop[3], crop[0] : crop[2]], scale).clip(0, 1)
+        found = np.where(others > own, 0, found).astype(np.float32) if len(people) > 1 else found
+    seen = chosen.person
+    points = seen.landmarks.copy()
+    points[:, :2] = (points[:, :2] - crop[:2]) * [photo.shape[1] / (crop[2] - crop[0]), scale]
+    height, width = frame.image.shape[:2]
+    inside = ((seen.landmarks[:, :2] >= 0) & (seen.landmarks[:, :2] < [width, height])).all(axis=1)
+    camera = _camera(frame, crop, photo.shape[:2])
+    return Portrait(photo, found, points, seen.world, camera, ~inside, (*notes, *more))
+
+
+def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
+    """The picture in 8 bits over grey, and its coverage where it is transparent anywhere."""
+    opened = open_media(path)
+    if opened.probe is not None or opened.path.is_dir() or len(opened.video) != 1:
+        what = f"{len(opened.video)} frames, where one picture is expected"
+        raise UsageError(what, path, "give a photo; people of clips become actors by diorama decompose")
+    frame = next(iter(opened.video))
+    if frame.alpha is None:
+        return replace(frame, image=eight_bits(frame.image)), None
+    alpha = (frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max)).astype(np.float32)
+    if not (alpha >= SOLID).any():
+        raise UsageError("a picture that is transparent everywhere", path, "save it with the person in it")
+    share = alpha[..., None]
+    image = np.rint(eight_bits(frame.image) * share + BEHIND * (1 - share)).astype(np.uint8)
+    return replace(frame, image=image, alpha=None), None if (alpha >= SOLID).all() else alpha
+
+
+def _coverage_of(mask: str, frame: Frame) -> Float32[np.ndarray, "h w"]:
+    height, width = frame.image.shape[:2]
+    file = MaskFile(mask, ClipSize(1, height, width))
+    try:
+        soft = file.at(0)
+    finally:
+        file.close()
+    if not (soft.values > 0.5).any():
+        raise UsageError("an empty mask", mask, "give coverage, white where the person is")
+    return soft.whole(height, width)
+
+
+def _people(
+    frame: Frame, coverage: Float32[np.ndarray, "h w"] | None, *, boxes: str, whole: bool, where: str
+) -> tuple[list[Sighting], tuple[str, ...]]:
+    """Everybody, numbered; `whole`: the coverage is one person's."""
+    height, width = frame.image.shape[:2]
+    numbered = replace(frame, index=0)
+    if boxes:
+        found = _found(numbered, GivenFinder(read_boxes(boxes, ClipSize(1, height, width))))
+        if not found:
+            raise UsageError("nothing like a person in the boxes", boxes, "draw them around people")
+        return found, ()
+    found = [] if whole else _found(numbered, PeopleFinder())
+    found = sorted(found, key=lambda s: float(s.person.box[0] + s.person.box[2]))
+    found = [Sighting(number, sighting.pose) for number, sighting in enumerate(found, 1)]
+    if found or coverage is None:
+        if not found:
+            fix = "give a clearer or larger photo of one person, or say where it is with --boxes FILE"
+            raise UsageError("nobody is found in the picture", where, fix)
+        return found, ()
+    box = SoftMask(coverage, np.eye(2, 3)).bounds()
+    assert box is not None
+    found = _found(numbered, GivenFinder(GivenPeople({0: (GivenPerson(box, 1),)}, where)))
+    if not found:
+        raise UsageError("nothing like a person in what the mask shows", where, "give a photo of a person")
+    return found, () if whole else ("no person is found for certain: all that is not transparent is taken for one",)
+
+
+def _found(frame: Frame, finder: PeopleFinder | GivenFinder) -> list[Sighting]:
+    """Everybody a finder sees in one picture; boxes are looked at once more where the network says the body is."""
+    network: Finder = finder
+    try:
+        (seen,) = find_people([frame], network, look_back=0)
+        if isinstance(finder, PeopleFinder):
+            return list(seen.people)
+        return [_settled(finder, frame, sighting) for sighting in seen.people]
+    finally:
+        finder.close()
+
+
+def _settled(finder: GivenFinder, frame: Frame, sighting: Sighting) -> Sighting:
+    region: Region = sighting.pose.region
+    again = finder.network(frame.image, region)
+    if again is None or again.person.landmarks[:, 2].sum() <= sighting.person.landmarks[:, 2].sum():
+        return sighting
+    known = PersonFrame(sighting.person.box, sighting.person.score, again.person.landmarks, again.person.world)
+    return Sighting(sighting.number, replace(again, person=known))
+
+
+def _chosen(people: Sequence[Sighting], person: int | None, where: str) -> tuple[Sighting, tuple[str, ...]]:
+    """The person asked for, else the largest."""
+    numbers = ", ".join(str(sighting.number) for sighting in people)
+    if person is not None:
+        for sighting in people:
+            if sighting.number == person:
+                return sighting, ()
+        raise UsageError(f"no person {person}", where, f"people in the picture, from the left: {numbers}")
+    largest = max(people, key=lambda s: float((s.person.box[2:] - s.person.box[:2]).prod()))
+    if len(people) == 1:
+        return largest, ()
+    note = f"{len(people)} people in the picture (from the left: {numbers}): {largest.number}, the largest, is taken"
+    return largest, (note,)
+
+
+def _extent(
+    chosen: Sighting, people: Sequence[Sighting], coverage: Float32[np.ndarray, "h w"] | None
+) -> Float32[np.ndarray, "4"]:
+    """The box of what may be the person's."""
+    solid = SoftMask(coverage, np.eye(2, 3)).bounds() if coverage is not None and len(people) == 1 else None
+    return chosen.person.box if solid is None else solid
+
+
+def _framed(box: Float32[np.ndarray, "4"], frame: Frame, side: int) -> tuple[Crop, float]:
+    """The part of the picture around a box, and by how much it is enlarged."""
+    height, width = frame.image.shape[:2]
+    longer = float((box[2:] - box[:2]).max())
+    low, high = np.floor(box[:2] - ROOM * longer), np.ceil(box[2:] + ROOM * longer)
+    left, top = (int(np.clip(low[i], 0, size - 1)) for i, size in enumerate((width, height)))
+    right, bottom = (int(np.clip(high[i], 1, size)) for i, size in enumerate((width, height)))
+    crop = left, top, max(right, left + 1), max(bottom, top + 1)
+    most = side / max(crop[2] - crop[0], crop[3] - crop[1])
+    return crop, min(max(1.0, ENOUGH / longer), most)
+
+
+def _resized(values: np.ndarray, scale: float) -> np.ndarray:
+    """A picture or map made smaller by area or larger by cubics; as it is at 1."""
+    size = tuple(max(1, round(length * scale)) for length in (values.shape[1], values.shape[0]))
+    if size == (values.shape[1], values.shape[0]):
+        return np.ascontiguousarray(values)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(values, size, interpolation=way), values.dtype)
+
+
+def _masks(
+    chosen: Sighting, people: Sequence[Sighting], crop: Crop, scale: float, size: tuple[int, ...]
+) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
+    """The network's masks of the person and of all others, on the portrait."""
+
+    def on_portrait(mask: SoftMask) -> Float32[np.ndarray, "h w"]:
+        moved = mask.to_frame.copy()
+        moved[:, 2] -= crop[:2]
+        return replace(mask, to_frame=moved).whole(size[0], size[1], scale=scale)
+
+    rest = [on_portrait(other.mask) for other in people if other.number != chosen.number]
+    none = np.zeros(size[:2], np.float32)
+    return on_portrait(chosen.mask), np.maximum.reduce([none, *rest])
+
+
+def _camera(frame: Frame, crop: Crop, size: tuple[int, ...]) -> Cameras:
+    from diorama.figures.observation import guessed_camera
+    from diorama.figures.show import cropped
+
+    return cropped(guessed_camera(*frame.image.shape[:2]), crop).scaled(size[0], size[1])
+
+
+WORK = 512
+"""Pixels of the longer side on which the mask is refined."""
+TURNS = 5
+"""Of learning colours and deciding pixels."""
+NEAR = (0.02, 0.05)
+"""Reach of what is near, of the person's longer side: fine and coarse."""
+INNER, OUTER = 0.01, 0.03
+"""How far inside and outside of the network's outline pixels are asked, of the person's longer side."""
+HOLE = 0.015
+"""Sides of the picture up to which a gap in the person is none."""
+NOISE = 0.02
+"""Deviation of colours, of their range, that any surface has."""
+VOICE, LOUDEST = 3.5, 4.0
+"""Logits that the network and the colours have at most."""
+EDGE, FLAT = 0.006, 1e-3
+"""Reach of the softening filter, of the person's longer side, and variance of colours below which it averages."""
+
+
+def refined(
+    photo: UInt8[np.ndarray, "h w 3"],
+    rough: Float32[np.ndarray, "h w"],
+    others: Float32[np.ndarray, "h w"],
+    tall: float,
+) -> Float32[np.ndarray, "h w"]:
+    """A person's coverage with its outline where the picture has one.
+
+    Args:
+        photo: RGB.
+        rough: the network's mask, 0..1.
+        others: that of other people; where it is above `rough`, it is not the person.
+        tall: the person's longer side, pixels.
+    """
+    height, width = photo.shape[:2]
+    scale = min(1.0, WORK / max(height, width))
+    small, vote, strange = (_resized(values, scale) for values in (photo, rough, others))
+    tall = tall * scale
+    strange = (strange > vote) & (strange > 0.3)
+    sure = _shrunk(vote > 0.9, INNER * tall) & ~strange
+    asked = _grown(vote > 0.1, OUTER * tall) & ~sure & ~strange
+    colors = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
+    held = vote.clip(0.03, 0.97)
+    voice = np.clip(np.log(held / (1 - held)), -VOICE, VOICE)
+    share = np.where(asked, vote, sure).astype(np.float32)
+    everything = [_blurred(_moments(colors, np.ones_like(vote)), near * tall) for near in NEAR]
+    for _ in range(TURNS):
+        said = np.zeros_like(vote)
+        for near, total in zip(NEAR, everything, strict=True):
+            person = _blurred(_moments(colors, share), near * tall)
+            said[asked] += _likelier(colors[asked], person[asked], (total - person)[asked]) / len(NEAR)
+        said = cv2.blur(np.where(asked, voice + said, np.where(sure, VOICE, -VOICE)), (3, 3))
+        share = np.where(asked, 1 / (1 + np.exp(-said)), sure).astype(np.float32)
+    soft = _softened(_whole_parts(share, sure), small, photo, max(2, round(EDGE * tall)))
+    far = cv2.resize((asked | sure).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) == 0
+    return np.where(far, 0, soft).astype(np.float32)
+
+
+def _shrunk(mask: Bool[np.ndarray, "h w"], reach: float) -> Bool[np.ndarray, "h w"]:
+    return cv2.erode(mask.view(np.uint8), _disc(reach)) > 0
+
+
+def _grown(mask: Bool[np.ndarray, "h w"], reach: float) -> Bool[np.ndarray, "h w"]:
+    return cv2.dilate(mask.view(np.uint8), _disc(reach)) > 0
+
+
+def _disc(reach: float) -> UInt8[np.ndarray, "k k"]:
+    side = 2 * max(1, round(reach)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+def _moments(colors: Float32[np.ndarray, "h w 3"], share: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 10"]:
+    """Weight, weighted colours, and their products."""
+    products = [colors[..., i] * colors[..., j] for i, j in _PAIRS]
+    stacked = np.stack([np.ones_like(share), *np.moveaxis(colors, -1, 0), *products], axis=-1)
+    return (stacked * share[..., None]).astype(np.float32)
+
+
+def _blurred(values: Float32[np.ndarray, "h w c"], deviation: float) -> Float32[np.ndarray, "h w c"]:
+    """Means over a surrounding like a normal distribution's: three boxes."""
+    side = 2 * max(1, round(deviation)) + 1
+    for _ in range(3):
+        values = cv2.boxFilter(values, -1, (side, side))
+    return np.asarray(values, np.float32)
+
+
+def _likelier(
+    colors: Float32[np.ndarray, "n 3"], person: Float32[np.ndarray, "n 10"], rest: Float32[np.ndarray, "n 10"]
+) -> Float32[np.ndarray, " n"]:
+    """By how much a pixel is the person's rather than the rest's, logits; 0 where one of them is not near."""
+    said = _likelihood(colors, person) - _likelihood(colors, rest)
+    near = np.minimum(np.minimum(person[:, 0], rest[:, 0]).clip(0) / 0.05, 1)
+    return (said.clip(-LOUDEST, LOUDEST) * near).astype(np.float32)
+
+
+def _likelihood(colors: Float32[np.ndarray, "n 3"], moments: Float32[np.ndarray, "n 10"]) -> Float32[np.ndarray, " n"]:
+    """Logarithm of a colour's density under the normal distribution of what is near."""
+    moments = moments / np.maximum(moments[:, :1], 1e-6)
+    inverse, size = _inverse(_spread(moments, NOISE**2))
+    off = (colors - moments[:, 1:4])[..., None]
+    return (-0.5 * (off.swapaxes(1, 2) @ inverse @ off)[:, 0, 0] - 0.5 * np.log(size)).astype(np.float32)
+
+
+def _spread(moments: Float32[np.ndarray, "*n 10"], least: float) -> Float32[np.ndarray, "*n 3 3"]:
+    """Covariances of colours from their moments of weight 1, with a least variance."""
+    found = np.empty((*moments.shape[:-1], 3, 3), np.float32)
+    for place, (i, j) in enumerate(_PAIRS):
+        found[..., i, j] = found[..., j, i] = moments[..., 4 + place] - moments[..., 1 + i] * moments[..., 1 + j]
+    return found + least * np.eye(3, dtype=np.float32)
+
+
+def _inverse(
+    matrices: Float32[np.ndarray, "*n 3 3"],
+) -> tuple[Float32[np.ndarray, "*n 3 3"], Float32[np.ndarray, "*n"]]:
+    """Inverses of symmetric matrices, and determinants."""
+    a, b, c = (matrices[..., i, :] for i in range(3))
+    turned = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-1)
+    size = np.maximum((a * turned[..., 0]).sum(axis=-1), 1e-12)
+    return turned / size[..., None, None], size
+
+
+def _whole_parts(share: Float32[np.ndarray, "h w"], sure: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """The mask without pieces that do not hang together with what is sure, and without holes of a few pixels."""
+    _, labels = cv2.connectedComponents((share > 0.5).astype(np.uint8))
+    kept = np.zeros(int(labels.max()) + 1, bool)
+    kept[labels[sure]] = True
+    kept[0] = False
+    found = np.where(_grown(kept[labels], 2.0), share, 0).astype(np.float32)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((found <= 0.5).astype(np.uint8), connectivity=4)
+    tiny = stats[:, cv2.CC_STAT_AREA] < (HOLE * max(share.shape)) ** 2
+    tiny[0] = False
+    return np.where(tiny[labels], 1, found).astype(np.float32)
+
+
+def _softened(
+    share: Float32[np.ndarray, "sh sw"],
+    small: UInt8[np.ndarray, "sh sw 3"],
+    photo: UInt8[np.ndarray, "h w 3"],
+    reach: int,
+) -> Float32[np.ndarray, "h w"]:
+    """The mask at the photo's size, as soft as its edges: locally a linear function of the colours."""
+    side = 2 * reach + 1
+    moments = cv2.boxFilter(_moments(small / np.float32(255), np.ones_like(share)), -1, (side, side))
+    mean = cv2.blur(share, (side, side))
+    joint = cv2.blur(small / np.float32(255) * share[..., None], (side, side)) - moments[..., 1:4] * mean[..., None]
+    slope = (_inverse(_spread(moments, FLAT))[0] @ joint[..., None])[..., 0]
+    start = mean - (slope * moments[..., 1:4]).sum(axis=-1)
+    plane = cv2.blur(np.concatenate([slope, start[..., None]], axis=-1), (side, side))
+    plane = cv2.resize(plane, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_LINEAR)
+    found = (plane[..., :3] * (photo / np.float32(255))).sum(axis=-1) + plane[..., 3]
+    return np.clip(1.4 * found - 0.2, 0, 1).astype(np.float32)

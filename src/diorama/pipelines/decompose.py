@@ -1,0 +1,241 @@
+"""A clip taken apart into a layered scene: people, what is before them, the scene behind, bodies (MIMO section 3.1).
+
+Two looks at the clip: the first finds people and follows the camera, the second separates the layers. Between them
+a body is fitted to everybody. What a stage has finished is kept beside the output until the scene is there.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+import diorama
+from diorama.core.actor import Actor
+from diorama.core.parallel import ahead
+from diorama.core.person import Track
+from diorama.core.progress import Progress, Silent
+from diorama.core.timing import Timings
+from diorama.core.video import Video
+from diorama.errors import InterruptedRunError, UsageError
+from diorama.media.atomic import hidden_sibling, write_bytes
+from diorama.media.lock import RunLock
+from diorama.media.read import OpenedVideo, ReadOptions, open_media
+from diorama.media.recipe import Input, Recipe
+from diorama.media.safe import Limits
+from diorama.media.scene_writer import LayerSpec, Piece, SceneSpec, SceneWriter
+from diorama.perception.background import Background, KeyFrames, open_keys
+from diorama.perception.people_files import ClipSize, MaskFile, read_boxes, read_landmarks
+from diorama.perception.people_follow import Finder
+from diorama.pipelines.decompose_bodies import bodies
+from diorama.pipelines.decompose_config import DecomposeConfig
+from diorama.pipelines.decompose_layers import LayerFrame, bodies_of, layers
+from diorama.pipelines.decompose_page import Moments, write_contact_sheet
+from diorama.pipelines.decompose_people import look, outline_masks
+
+SCENE = "scene"
+"""Name of the layer behind everybody."""
+
+
+@dataclass(frozen=True)
+class DecomposeResult:
+    """What a run made.
+
+    Attributes:
+        scene: the folder.
+        frames: how many it has.
+        people: names of the actors.
+        seconds: by stage, and in total.
+        notes: what the user should know.
+    """
+
+    scene: Path
+    frames: int
+    people: tuple[str, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def decompose(
+    source: str | Path,
+    output: str | Path,
+    config: DecomposeConfig | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> DecomposeResult:
+    """Take a clip apart.
+
+    Args:
+        source: a video, or a folder of numbered images.
+        output: the folder to make.
+        config: which part of it, and whose people.
+        overwrite: replace a scene that is there.
+        resume: go on with an unfinished run, from the last finished stage.
+        progress: told of stages and frames.
+
+    Raises:
+        DioramaError: its children say what was wrong and what to do; no scene appears unless it is complete.
+    """
+    config, progress, began = config or DecomposeConfig(), progress or Silent(), time.perf_counter()
+    opened = open_media(source, ReadOptions(tolerant=config.tolerant, limits=Limits()))
+    target = Path(output)
+    if target.exists() and not overwrite:
+        raise UsageError("the output exists", target, "name another folder, or use --overwrite")
+    with RunLock(target):
+        run = _Run(opened, config.window(opened.video), config, target, progress)
+        try:
+            result = run.all(resume=resume)
+        except KeyboardInterrupt as stop:
+            raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
+    return replace(result, seconds={**result.seconds, "total": time.perf_counter() - began})
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A run; its methods are the stages, in order."""
+
+    opened: OpenedVideo
+    video: Video
+    config: DecomposeConfig
+    target: Path
+    progress: Progress
+    timings: Timings = field(default_factory=Timings)
+
+    def all(self, *, resume: bool) -> DecomposeResult:
+        """Do it all."""
+        for note in self.opened.notes:
+            self.progress.note(note)
+        work = self._work(resume=resume)
+        actors = self._actors(work)
+        frames = self._layers(work, actors)
+        shutil.rmtree(work, ignore_errors=True)
+        return DecomposeResult(self.target, frames, tuple(a.name for a in actors), dict(self.timings.seconds))
+
+    def _work(self, *, resume: bool) -> Path:
+        """The folder of what is finished so far; another run's is thrown away."""
+        folder, known = hidden_sibling(self.target, "work"), self._identity()
+        file = folder / "run.json"
+        same = file.is_file() and file.read_text() == known
+        if resume and file.is_file() and not same:
+            raise UsageError(
+                "the unfinished run had other options or another input", self.target, "start anew without --resume"
+            )
+        if not (resume and same):
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        write_bytes(file, known.encode())
+        return folder
+
+    def _identity(self) -> str:
+        stat = self.opened.path.stat()
+        facts = [diorama.__version__, asdict(self.config), self.opened.path.name, stat.st_size, stat.st_mtime_ns]
+        return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(errors="surrogateescape")).hexdigest()
+
+    def _actors(self, work: Path) -> list[Actor]:
+        """Everybody who gets layers, from far to near."""
+        keys, finder = KeyFrames(work / "keys"), self._finder()
+        began = time.perf_counter()
+        people = look(self.video, finder, keys, work, self.progress, trusted=finder is not None)
+        self._spent("people", began)
+        if not people.tracks:
+            self.progress.note("nobody was found: the scene has one layer; --boxes FILE says where people are")
+        chosen = sorted(people.tracks, key=_filling, reverse=True)[: self.config.people]
+        if len(chosen) < len(people.tracks):
+            self.progress.note(f"{len(people.tracks)} people were found, the {len(chosen)} largest get layers")
+        began, size = time.perf_counter(), (self.video.height, self.video.width)
+        rate = float(self.video.fps)
+
+        def masks(person: Track) -> np.ndarray:
+            return outline_masks(work / "masks.log", person, *size)
+
+        found = bodies(tuple(chosen), size, rate, work, masks, self.progress)
+        self._spent("bodies", began)
+        return sorted(found, key=_distance, reverse=True)
+
+    def _finder(self) -> Finder | None:
+        """Who answers where people are; None for the embedded answer."""
+        config, video = self.config, self.opened.video
+        if not (config.boxes or config.landmarks or config.masks):
+            return None
+        from diorama.perception.people_given import GivenFinder
+
+        size = ClipSize(len(video), video.height, video.width)
+        given = read_boxes(config.boxes, size) if config.boxes else None
+        given = read_landmarks(config.landmarks, size) if config.landmarks else given
+        masks = {}
+        for pair in config.masks:
+            number, equals, path = pair.partition("=")
+            if not equals or not number.isdigit() or not path or int(number) < 1:
+                raise UsageError(f"{pair!r} is not number=file", "--masks", "for example --masks 1=mask.mkv")
+            masks[int(number)] = MaskFile(path, size)
+        return GivenFinder(given, masks)
+
+    def _layers(self, work: Path, actors: list[Actor]) -> int:
+        keys, log = open_keys(work / "keys"), work / "masks.log"
+        people = bodies_of(actors, keys, log)
+        shown = [body.actor for body in people]
+        moments = Moments(len(self.video), shown)
+        self.progress.begin("layers", len(self.video))
+        began = time.perf_counter()
+        with SceneWriter(self.target, self._spec(shown), overwrite=self.target.exists()) as writer:
+            writer.actors, writer.provenance = shown, self._recipe()
+            for number, done in enumerate(ahead(layers(self.video, people, Background(keys), log), 4)):
+                clock = done.frame.pts, done.frame.duration
+                writer.write(done.frame.image, clock, list(_pieces(done, shown)))
+                moments.see(number, done)
+                self.progress.advance()
+            self._spent("layers", began)
+            write_contact_sheet(writer.folder / "page.html", moments, self.timings.seconds)
+        return len(self.video)
+
+    def _spec(self, actors: list[Actor]) -> SceneSpec:
+        video, path = self.video, self.opened.path
+        parts = [LayerSpec(name, 8) for actor in actors for name in (actor.layer, actor.occluder) if name]
+        source = path if path.is_file() and self.opened.probe is not None else None
+        bits = 8 if video.bits == 8 else 16
+        return SceneSpec(
+            video.height,
+            video.width,
+            bits if source is None else video.bits,
+            video.time_base,
+            video.color,
+            (LayerSpec(SCENE), *parts),
+            source,
+            video.start,
+        )
+
+    def _recipe(self) -> Recipe:
+        options = {k: ",".join(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        for name in ("boxes", "landmarks", "masks"):  # where files lie is nobody's business
+            options[name] = bool(options[name])
+        models = {"people": "file" if options["boxes"] or options["landmarks"] else "mediapipe", "body": "cast"}
+        return Recipe("decompose", options, (Input.of(self.opened.path),), 0, diorama.__version__, models)
+
+    def _spent(self, stage: str, began: float) -> None:
+        self.timings.seconds[stage] = time.perf_counter() - began
+
+
+def _pieces(done: LayerFrame, actors: list[Actor]) -> "list[Piece]":
+    """The frame's layers in the order of the scene's."""
+    nothing = np.zeros(done.scene.shape[:2], np.uint8)
+    found = [Piece(done.scene)]
+    for actor in actors:
+        person, before = done.parts.get(actor.number, (nothing, nothing))
+        found += [Piece(done.frame.image, person), Piece(done.frame.image, before)]
+    return found
+
+
+def _filling(person: Track) -> float:
+    sides = person.boxes[:, 2:] - person.boxes[:, :2]
+    return float(sides.prod(axis=1, dtype=np.float64).sum())
+
+
+def _distance(actor: Actor) -> float:
+    """Metres from the camera, in the middle of its way."""
+    local = np.einsum("tij,tj->ti", actor.cameras.viewmats[:, :3, :3], actor.motion.root)
+    return float(np.median(local[:, 2] + actor.cameras.viewmats[:, 2, 3]))

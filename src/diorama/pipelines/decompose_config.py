@@ -1,0 +1,49 @@
+"""How a clip is taken apart, as options; importing this loads nothing heavy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diorama.core.video import Video
+from diorama.errors import UsageError
+from diorama.pipelines.presets import parse_time
+
+MOST = 6
+"""People who get layers of their own."""
+
+
+@dataclass(frozen=True)
+class DecomposeConfig:
+    """How a clip is taken apart."""
+
+    start: str = ""
+    """Where to begin: seconds, or [hours:]minutes:seconds."""
+    end: str = ""
+    """Where to stop: seconds, or [hours:]minutes:seconds."""
+    people: int = MOST
+    """Most people who get layers of their own; those who fill most of the clip come first."""
+    boxes: str = ""
+    """CSV or JSON with boxes of people, where they are not to be searched for."""
+    landmarks: str = ""
+    """JSON, or a folder of OpenPose's files, with landmarks of people."""
+    masks: tuple[str, ...] = ()
+    """Masks of people as number=file, such as 1=mask.mkv: grey video, pictures or an array, one mask a frame."""
+    tolerant: bool = False
+    """Take apart what a damaged file still holds."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.people <= MOST:
+            raise UsageError(f"{self.people} people", "--people", f"give 1 to {MOST}")
+        if self.boxes and self.landmarks:
+            raise UsageError("boxes and landmarks", "--boxes", "give one of them; landmarks say where people are too")
+
+    def window(self, video: Video) -> Video:
+        """The frames from start to end."""
+        first = parse_time(self.start, "--start") if self.start else 0.0
+        last = parse_time(self.end, "--end") if self.end else None
+        seconds = (video.pts - video.pts[0]) * float(video.time_base)
+        begin = int(np.searchsorted(seconds, first - 1e-6))
+        stop = len(video) if last is None else int(np.searchsorted(seconds, last - 1e-6))
+        if stop <= begin:
+            raise UsageError(f"no frame from {self.start or 0} to {self.end or 'the end'}", "--start", "widen it")
+        return video[begin:stop]

@@ -1,0 +1,265 @@
+"""The second look at a clip: each frame's layers, from the bodies, the masks and the completed scene."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from diorama.core.actor import Actor
+from diorama.core.camera import Cameras
+from diorama.core.parallel import ahead
+from diorama.core.video import Frame, Pixels, Video
+from diorama.figures.pose import animate
+from diorama.figures.show import posed
+from diorama.geometry.raster import interpolate, rasterize
+from diorama.perception.background import Background, Keys
+from diorama.perception.peel import Around, Peeled, peel
+from diorama.perception.peel_memory import Memory
+from diorama.perception.people_log import read_masks
+from diorama.perception.people_mask import SoftMask
+from diorama.perception.shots import reduce
+from diorama.perception.shrink import shrink
+from diorama.perception.upsample import upsample
+from diorama.pipelines.decompose_colors import BodyView, surface_colors
+
+SIDE = 640
+"""Pixels of the longer side of the pictures in which layers are told apart."""
+VIEWS = 48
+"""Key frames that tell a person's colours."""
+MAYBE = 0.1
+"""Coverage from which on a pixel may be a person's."""
+RIM = 0.012
+"""Part of a person's height by which the hole in the scene is wider than the person."""
+ROOM = 0.12
+"""Part of it that is looked at around a person."""
+
+Hole = Bool[np.ndarray, "h w"]
+Map = Float32[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A person with the colours of its surface, and the posed surface of one frame after the other."""
+
+    actor: Actor
+    colors: Float32[np.ndarray, "v 3"]
+    small: Cameras
+
+    def poses(self) -> Iterator[Float32[np.ndarray, "v 3"]]:
+        """The surface in each frame of the actor."""
+        return posed(self.actor.figure, self.actor.motion)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFrame:
+    """One frame taken apart.
+
+    Attributes:
+        frame: as it was.
+        scene: without people and what is before them.
+        parts: coverage (0..255) of the person and of what is before it, by the person's number.
+    """
+
+    frame: Frame
+    scene: Pixels
+    parts: Mapping[int, tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]]
+
+
+def bodies_of(actors: Sequence[Actor], keys: Keys, log: Path) -> list[Body]:
+    """The actors with their colours, told by the key frames that show them."""
+    sizes = reduced_size(*keys.shape)
+    chosen = {actor.number: _chosen(actor, keys) for actor in actors}
+    views: dict[int, list[BodyView]] = {actor.number: [] for actor in actors}
+    wanted = {int(keys.frames[key]) for several in chosen.values() for key in several}
+    masks = {index: found for index, found in read_masks(log) if index in wanted}
+    for actor in actors:
+        small = actor.cameras.scaled(*sizes)
+        poses = _posed_at(actor, [int(keys.frames[key]) - int(actor.frames[0]) for key in chosen[actor.number]])
+        for key, vertices in zip(chosen[actor.number], poses, strict=True):
+            frame = int(keys.frames[key])
+            mask = masks.get(frame, {}).get(actor.number)
+            if mask is not None:
+                place = frame - int(actor.frames[0])
+                soft = mask.whole(*sizes, scale=sizes[0] / keys.shape[0])
+                image = shrink(keys.image(key), *sizes)
+                views[actor.number].append(BodyView(image, soft, vertices, small[place : place + 1]))
+    return [
+        Body(actor, surface_colors(views[actor.number], actor.figure.mesh.faces), actor.cameras.scaled(*sizes))
+        for actor in actors
+        if views[actor.number]
+    ]
+
+
+def layers(video: Video, bodies: Sequence[Body], background: Background, log: Path) -> Iterator[LayerFrame]:
+    """Take the frames of a clip apart, in order."""
+    masks = read_masks(log)
+    waiting = next(masks, None)
+    poses = {body.actor.number: body.poses() for body in bodies}
+    memories = {body.actor.number: Memory() for body in bodies}
+    for index, frame in enumerate(ahead(video)):
+        seen: Mapping[int, SoftMask] = {}
+        if waiting is not None and waiting[0] == index:
+            seen, waiting = waiting[1], next(masks, None)
+        here = [body for body in bodies if body.actor.frames[0] <= index <= body.actor.frames[-1]]
+        surfaces = [next(poses[body.actor.number]) for body in here]
+        yield _layered(_Look(frame, index, seen, background, memories), list(zip(here, surfaces, strict=True)))
+
+
+def reduced_size(height: int, width: int) -> tuple[int, int]:
+    """The size at which layers are told apart."""
+    scale = min(1.0, SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A frame with what is known of it, and of the frames before."""
+
+    frame: Frame
+    index: int
+    masks: Mapping[int, SoftMask]
+    background: Background
+    memories: Mapping[int, Memory]
+
+
+def _layered(look: _Look, people: list[tuple[Body, Float32[np.ndarray, "v 3"]]]) -> LayerFrame:
+    image = look.frame.image
+    if not people:
+        return LayerFrame(look.frame, image, {})
+    small = reduce(image, SIDE)
+    size, scale = small.shape[:2], small.shape[0] / image.shape[0]
+    soft = {number: mask.whole(*size, scale=scale) for number, mask in look.masks.items()}
+    nobody = np.zeros(size, np.float32)
+    drawn = [_Drawn.of(body, vertices, look.index, soft.get(body.actor.number, nobody)) for body, vertices in people]
+    total = np.logical_or.reduce([d.covered | (d.soft > MAYBE) for d in drawn] + [s > MAYBE for s in soft.values()])
+    tall = max(d.tall for d in drawn)
+    hole = _widened(_enlarged(total, image.shape[:2]), tall / scale)
+    filled, borrowed = look.background.behind(image, hole, look.frame.index)
+    plate = shrink(filled, *size)
+    known = cv2.resize((~hole | borrowed).view(np.uint8), size[::-1], interpolation=cv2.INTER_AREA) > 0
+    views = [_View(small, plate, known, other) for other in _others(drawn, soft)]
+    peeled = [d.peel(view, look.memories[d.body.actor.number]) for d, view in zip(drawn, views, strict=True)]
+    parts = {d.body.actor.number: _full(p, image) for d, p in zip(drawn, peeled, strict=True)}
+    gone = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
+    gone = _widened(gone, tall / scale) & hole
+    return LayerFrame(look.frame, np.where(gone[..., None], filled, image), parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A frame at reduced size, the scene behind, where that was truly seen, and the masks of other people."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    plate: UInt8[np.ndarray, "h w 3"]
+    known: Hole
+    others: Map
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A body drawn into the reduced frame, in its own part of it.
+
+    Attributes:
+        body: who.
+        soft: its mask.
+        covered: where the body is.
+        part: rows and columns of the frame that are looked at.
+        colors: of the body there, continued beyond it.
+        outside, inside: distances to its outline there.
+        tall: pixels of its height.
+    """
+
+    body: Body
+    soft: Map
+    covered: Hole
+    part: tuple[slice, slice]
+    colors: Float32[np.ndarray, "ch cw 3"]
+    outside: Map
+    inside: Map
+    tall: float
+
+    @staticmethod
+    def of(body: Body, vertices: Float32[np.ndarray, "v 3"], index: int, soft: Map) -> "_Drawn":
+        """Draw it."""
+        place = index - int(body.actor.frames[0])
+        faces = body.actor.figure.mesh.faces
+        found = rasterize(vertices, faces, body.small[place : place + 1])
+        covered: Hole = found.face_ids >= 0
+        part, tall = _part(covered | (soft > 0.5))
+        inner = np.ascontiguousarray(covered[part])
+        colors: Float32[np.ndarray, "ch cw 3"] = interpolate(found, faces, body.colors)[part]
+        far, nearest = cv2.distanceTransformWithLabels(
+            (~inner).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        flat = np.zeros((int(nearest.max()) + 1, 3), np.float32)
+        flat[nearest[inner]] = colors[inner]
+        deep = cv2.distanceTransform(inner.view(np.uint8), cv2.DIST_L2, 5)
+        return _Drawn(body, soft, covered, part, flat[nearest], np.asarray(far), np.asarray(deep), tall)
+
+    def peel(self, view: _View, memory: Memory) -> Peeled:
+        """The person and what is before it, over the whole reduced frame; `memory` learns from it."""
+        likely = memory.likely(view.image)
+        maps = (view.image, view.plate, view.known, self.soft, view.others, likely)
+        image, plate, known, soft, others, things = (np.ascontiguousarray(a[self.part]) for a in maps)
+        around = Around(image, plate, known, soft, others, things, self.colors, self.outside, self.inside, self.tall)
+        found = peel(around)
+        person, occluder = np.zeros_like(self.soft), np.zeros_like(self.soft)
+        person[self.part], occluder[self.part] = found.person, found.occluder
+        memory.see(view.image, person, occluder)
+        return Peeled(person, occluder)
+
+
+def _part(covered: Hole) -> tuple[tuple[slice, slice], float]:
+    """What to look at around a person, and how tall it is; everything where nothing is seen of it."""
+    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+    if not len(rows):
+        return (slice(0, covered.shape[0]), slice(0, covered.shape[1])), float(covered.shape[0])
+    tall = float(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
+    room = int(ROOM * tall) + 2
+    down = slice(max(int(rows[0]) - room, 0), int(rows[-1]) + room + 1)
+    return (down, slice(max(int(columns[0]) - room, 0), int(columns[-1]) + room + 1)), tall
+
+
+def _others(drawn: Sequence[_Drawn], soft: Mapping[int, Map]) -> list[Map]:
+    """For each person the masks of all others, the most of them."""
+    found = []
+    for one in drawn:
+        rest = [mask for number, mask in soft.items() if number != one.body.actor.number]
+        found.append(np.maximum.reduce(rest) if rest else np.zeros_like(one.soft))
+    return found
+
+
+def _enlarged(mask: Hole, size: tuple[int, int]) -> Hole:
+    return cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _widened(mask: Hole, tall: float) -> Hole:
+    """The mask and a rim for soft edges and shadows of cloth; by boxes, which are quick."""
+    reach = 2 * max(2, round(RIM * tall)) + 1
+    return cv2.dilate(mask.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+
+
+def _full(peeled: Peeled, image: Pixels) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+    """Coverage at full size, edges where the picture has them."""
+    person, occluder = (_codes(upsample(part, image)) for part in (peeled.person, peeled.occluder))
+    return np.minimum(person, 255 - occluder), occluder
+
+
+def _codes(coverage: Map) -> UInt8[np.ndarray, "h w"]:
+    """Coverage in steps of 255; what is nearly none, or nearly all, is."""
+    return np.rint(np.clip((coverage - 0.06) / 0.88, 0, 1) * 255).astype(np.uint8)
+
+
+def _chosen(actor: Actor, keys: Keys) -> list[int]:
+    """Key frames of an actor's way, spread over it."""
+    seen = set(actor.track.frames.tolist())
+    within = [key for key, frame in enumerate(keys.frames.tolist()) if frame in seen]
+    return within[:: max(1, -(-len(within) // VIEWS))]
+
+
+def _posed_at(actor: Actor, places: Sequence[int]) -> Iterator[Float32[np.ndarray, "v 3"]]:
+    for place in places:
+        yield animate(actor.figure, actor.motion[place : place + 1])[0]

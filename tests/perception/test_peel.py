@@ -1,0 +1,85 @@
+"""Person, things before it and scene are told apart on a drawn figure."""
+
+import cv2
+import numpy as np
+import pytest
+
+from diorama.perception.peel import Around, lab_of, peel
+from diorama.perception.peel_memory import Memory
+
+HIGH, WIDE = 160, 120
+SHIRT, GRASS, WHITE = (60, 70, 160), (70, 130, 60), (235, 235, 230)
+
+
+def drawn(*, ball: bool = False, pole: bool = False) -> tuple[Around, dict[str, np.ndarray]]:
+    """A blue upright figure on grass, with a white ball before it, or a pole of the scene."""
+    rng = np.random.default_rng(0)
+    grass = np.clip(np.array(GRASS) + rng.normal(0, 3, (HIGH, WIDE, 3)), 0, 255).astype(np.uint8)
+    plate = grass.copy()
+    if pole:
+        plate[:, 55:65] = (150, 120, 90)
+    body = np.zeros((HIGH, WIDE), np.uint8)
+    cv2.ellipse(body, (60, 80), (22, 60), 0, 0, 360, 1, -1)
+    inner, image = body > 0, plate.copy()
+    where = inner & ~((plate != grass).any(axis=-1))
+    image[where] = SHIRT
+    thing = np.zeros_like(body)
+    if ball:
+        cv2.circle(thing, (75, 90), 14, 1, -1)
+        image[thing > 0] = WHITE
+    soft = cv2.GaussianBlur((where | ((thing > 0) & inner)).astype(np.float32), (0, 0), 1.0)
+    colors = np.broadcast_to(lab_of(np.full((4, 4, 3), SHIRT, np.uint8))[1, 1], (HIGH, WIDE, 3)).astype(np.float32)
+    outside = cv2.distanceTransform((~inner).astype(np.uint8), cv2.DIST_L2, 5)
+    inside = cv2.distanceTransform(body, cv2.DIST_L2, 5)
+    nobody, known = np.zeros((HIGH, WIDE), np.float32), np.ones((HIGH, WIDE), bool)
+    around = Around(image, plate, known, soft, nobody, nobody, colors, outside, inside, 120.0)
+    return around, {"person": where & ~(thing > 0), "ball": thing > 0, "pole": inner & ~where}
+
+
+def iou(one: np.ndarray, two: np.ndarray) -> float:
+    return float((one & two).sum() / max((one | two).sum(), 1))
+
+
+def test_a_person_alone_has_nothing_before_it() -> None:
+    around, truth = drawn()
+    found = peel(around)
+    assert iou(found.person > 0.5, truth["person"]) > 0.95
+    assert not found.occluder.any()
+
+
+def test_a_ball_before_a_person_is_found_though_the_mask_takes_it_for_the_person() -> None:
+    around, truth = drawn(ball=True)
+    found = peel(around)
+    assert iou(found.occluder > 0.5, truth["ball"]) > 0.85
+    assert iou(found.person > 0.5, truth["person"]) > 0.92
+    assert ((found.person >= 0) & (found.person <= 1)).all()
+
+
+def test_what_stands_still_before_a_person_is_found_where_the_body_should_be() -> None:
+    around, truth = drawn(pole=True)
+    found = peel(around)
+    assert iou(found.occluder > 0.5, truth["pole"]) > 0.8
+    assert iou(found.person > 0.5, truth["person"]) > 0.9
+
+
+def test_other_people_are_no_things() -> None:
+    around, truth = drawn(ball=True)
+    others = truth["ball"].astype(np.float32)
+    soft = np.where(truth["ball"], 0, around.soft).astype(np.float32)
+    found = peel(Around(**{**around.__dict__, "others": others, "soft": soft}))
+    assert not (found.occluder > 0.5)[truth["ball"]].any()
+
+
+def test_colours_of_things_are_remembered_where_they_are_foreseen() -> None:
+    around, truth = drawn(ball=True)
+    memory = Memory()
+    assert not memory.likely(around.image).any()
+    memory.see(around.image, truth["person"].astype(np.float32), truth["ball"].astype(np.float32))
+    likely = memory.likely(around.image)
+    assert likely[truth["ball"]].mean() > 0.8
+    assert likely[truth["person"]].mean() < 0.05
+    moved = np.roll(around.image, 6, axis=1)
+    memory.see(
+        moved, np.roll(truth["person"], 6, 1).astype(np.float32), np.roll(truth["ball"], 6, 1).astype(np.float32)
+    )
+    assert memory.step == pytest.approx([0, 6])

@@ -1,0 +1,139 @@
+"""A character in an actor's place: before the scene, behind what is before it, and nothing else changes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diorama.core.actor import Actor
+from diorama.core.camera import Cameras
+from diorama.core.figure import Motion
+from diorama.core.layers import Layer, LayeredVideo, Maps
+from diorama.core.person import Track
+from diorama.core.video import Video
+from diorama.errors import UsageError
+from diorama.figures.canonical import canonical_view
+from diorama.figures.cast import load_cast
+from diorama.figures.codes import color_map, position_colors
+from diorama.figures.pose import animate as pose
+from diorama.geometry.raster import rasterize
+from diorama.media.encoding import Encoding
+from diorama.media.read import open_video
+from diorama.media.store import write_scene
+from diorama.pipelines import animate as module
+from diorama.pipelines.animate import AnimateResult, animate
+from diorama.pipelines.animate_config import AnimateConfig
+
+FRAMES, SIZE = 5, 96
+LOSSLESS = Encoding("ffv1")
+
+
+def actor() -> Actor:
+    """Somebody of the cast who moves a little to the right."""
+    figure = load_cast().figure(np.zeros(len(load_cast().components), np.float32))
+    turns = np.tile(np.array([1, 0, 0, 0], np.float32), (FRAMES, len(figure.skeleton), 1))
+    root = np.zeros((FRAMES, 3), np.float32)
+    root[:, 0] = np.linspace(-0.1, 0.1, FRAMES)
+    one = canonical_view(figure.mesh.vertices, SIZE, "front")
+    views, Ks = (np.repeat(a, FRAMES, axis=0) for a in (one.viewmats, one.Ks))
+    landmarks = np.full((FRAMES, 33, 3), 0.5, np.float32)
+    boxes = np.tile(np.array([20, 2, 76, 94], np.float32), (FRAMES, 1))
+    frames = np.arange(FRAMES, dtype=np.int64)
+    track = Track(1, frames, boxes, np.ones(FRAMES, np.float32), landmarks)
+    seen = np.zeros(FRAMES, np.float32), np.zeros(FRAMES, bool), np.zeros((FRAMES, 2), bool)
+    motion, cameras = Motion(figure.skeleton, turns, root, 25.0), Cameras(views, Ks, SIZE, SIZE)
+    shape = np.zeros(3, np.float32)
+    return Actor("person-1", 1, "person-1", "person-1-front", track, figure, motion, cameras, frames, *seen, shape)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, np.ndarray, np.ndarray]:
+    """A stored scene, the clip, where the actor is, and what is before it (a bar)."""
+    one = actor()
+    rng = np.random.default_rng(0)
+    ground = rng.integers(90, 160, (SIZE, SIZE, 3)).astype(np.uint8)
+    clip, masks = np.repeat(ground[None], FRAMES, axis=0), np.zeros((FRAMES, SIZE, SIZE), bool)
+    for t, vertices in enumerate(pose(one.figure, one.motion)):
+        found = rasterize(vertices, one.figure.mesh.faces, one.cameras[t : t + 1])
+        masks[t] = found.face_ids >= 0
+        clip[t][masks[t]] = color_map(found, one.figure.mesh.faces, position_colors(one.figure.mesh))[masks[t]]
+    bar = np.zeros((FRAMES, SIZE, SIZE), bool)
+    bar[:, 50:56] = True
+    clip[bar] = (250, 240, 20)
+    color = Video.from_array(clip)
+    layers = (
+        Layer("scene", Video.from_array(np.repeat(ground[None], FRAMES, axis=0))),
+        Layer("person-1", color, Maps.from_array(masks & ~bar)),
+        Layer("person-1-front", color, Maps.from_array(bar)),
+    )
+    folder = tmp_path_factory.mktemp("scene") / "scene"
+    write_scene(folder, LayeredVideo(layers), actors=(one,))
+    return folder, clip, masks, bar
+
+
+def played(scene: Path, output: Path, **options: object) -> AnimateResult:
+    config = AnimateConfig((f"{scene}#person-1",), encoding=LOSSLESS, relight=False)
+    return animate(scene, output, config, **options)
+
+
+def test_the_actor_plays_itself_and_nothing_else_changes(
+    scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    folder, clip, masks, bar = scene
+    result = played(folder, tmp_path / "out.mkv")
+    made = np.stack([frame.image for frame in open_video(tmp_path / "out.mkv")])
+    assert result.frames == FRAMES
+    assert made.shape == clip.shape
+    wide = np.zeros_like(masks)
+    for dy in range(-8, 9, 2):
+        for dx in range(-8, 9, 2):
+            wide |= np.roll(masks, (dy, dx), axis=(1, 2))
+    assert np.array_equal(made[~wide], clip[~wide])  # bit for bit
+    assert np.array_equal(made[bar & masks], clip[bar & masks])  # what is before the actor is still before it
+    inner = masks & ~bar & np.roll(masks, 2, axis=1) & np.roll(masks, -2, axis=1)
+    error = np.abs(made.astype(int) - clip.astype(int))[inner]
+    assert np.median(error) < 12
+    assert (made.astype(int) != clip.astype(int))[masks & ~bar].any()  # it is drawn, not copied
+
+
+def test_a_stopped_run_goes_on_to_the_same_film(
+    scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, *_ = scene
+    played(folder, tmp_path / "whole.mkv")
+    monkeypatch.setattr(module, "PIECE_FRAMES", 2)
+    monkeypatch.setattr(module, "assemble", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(Exception, match="stopped"):
+        played(folder, tmp_path / "out.mkv")
+    assert not (tmp_path / "out.mkv").exists()
+    monkeypatch.undo()
+    played(folder, tmp_path / "out.mkv", resume=True)
+    one, other = (open_video(tmp_path / name) for name in ("whole.mkv", "out.mkv"))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+
+
+def test_who_comes_for_whom() -> None:
+    assert AnimateConfig(("a.png",)).roles(["person-1"]) == {"person-1": "a.png"}
+    assert AnimateConfig(("person-2=b.png",)).roles(["person-1", "person-2"]) == {"person-2": "b.png"}
+    assert AnimateConfig(("x=y.png",)).roles(["person-1"]) == {"person-1": "x=y.png"}  # a name with an equals sign
+    for given, names, says in (
+        ((), ["person-1"], "no character"),
+        (("a.png",), [], "nobody"),
+        (("a.png",), ["person-1", "person-2"], "person-1, person-2"),
+        (("person-3=a.png",), ["person-1"], "no actor"),
+        (("person-1=a.png", "person-1=b.png"), ["person-1"], "two characters"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            AnimateConfig(given).roles(names)
+
+
+@pytest.mark.parametrize(
+    ("character", "output", "says"),
+    [("#person-9", "out.mkv", "no actor"), ("#person-1", "out.png", "one image"), ("#person-1", "out.xyz", "format")],
+)
+def test_bad_input_leaves_nothing(
+    character: str, output: str, says: str, scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        animate(scene[0], tmp_path / output, AnimateConfig((f"{scene[0]}{character}",)))
+    assert not list(tmp_path.iterdir())
