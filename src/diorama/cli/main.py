@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from typing import Annotated, NoReturn, Protocol, TypeAlias
+from typing import Annotated, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import tyro
 
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(_guarded(command))
 
 
+@runtime_checkable
 class Runnable(Protocol):
     """What every command can do."""
 

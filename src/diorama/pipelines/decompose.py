@@ -87,12 +87,23 @@ def decompose(
     if target.exists() and not overwrite:
         raise UsageError("the output exists", target, "name another folder, or use --overwrite")
     with RunLock(target):
-        run = _Run(opened, config.window(opened.video), config, target, progress)
+        run = _Run(opened, _window(opened.video, config), config, target, progress)
         try:
             result = run.all(resume=resume)
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
     return replace(result, seconds={**result.seconds, "total": time.perf_counter() - began})
+
+
+def _window(video: Video, config: DecomposeConfig) -> Video:
+    """The frames from start to end."""
+    first, last = config.span
+    seconds = (video.pts - video.pts[0]) * float(video.time_base)
+    begin = int(np.searchsorted(seconds, first - 1e-6))
+    stop = len(video) if last is None else int(np.searchsorted(seconds, last - 1e-6))
+    if stop <= begin:
+        raise UsageError(f"no frame from {config.start or 0} to {config.end or 'the end'}", "--start", "widen it")
+    return video[begin:stop]
 
 
 @dataclass(frozen=True, eq=False)

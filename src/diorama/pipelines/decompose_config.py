@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from diorama.core.video import Video
 from diorama.errors import UsageError
 from diorama.pipelines.presets import parse_time
 
@@ -37,13 +34,9 @@ class DecomposeConfig:
         if self.boxes and self.landmarks:
             raise UsageError("boxes and landmarks", "--boxes", "give one of them; landmarks say where people are too")
 
-    def window(self, video: Video) -> Video:
-        """The frames from start to end."""
-        first = parse_time(self.start, "--start") if self.start else 0.0
-        last = parse_time(self.end, "--end") if self.end else None
-        seconds = (video.pts - video.pts[0]) * float(video.time_base)
-        begin = int(np.searchsorted(seconds, first - 1e-6))
-        stop = len(video) if last is None else int(np.searchsorted(seconds, last - 1e-6))
-        if stop <= begin:
-            raise UsageError(f"no frame from {self.start or 0} to {self.end or 'the end'}", "--start", "widen it")
-        return video[begin:stop]
+    @property
+    def span(self) -> tuple[float, float | None]:
+        """Start and end, seconds of the clip; None for its end."""
+        return parse_time(self.start, "--start") if self.start else 0.0, parse_time(
+            self.end, "--end"
+        ) if self.end else None
