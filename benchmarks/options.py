@@ -16,7 +16,7 @@ from diorama.diffusion.codec import Codec
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.coding import Coding, decode_video, encode_video, seam_error
 from diorama.diffusion.generate import SampleConfig, generate, load_backbone
-from diorama.train.lessons import to_frames
+from diorama.diffusion.pictures import to_frames
 from table import show
 
 CLIPS, FRAMES = 4, 16

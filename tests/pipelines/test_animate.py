@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from diorama.media.store import write_scene
 from diorama.pipelines import animate as module
 from diorama.pipelines.animate import AnimateResult, animate
 from diorama.pipelines.animate_config import AnimateConfig
+from diorama.pipelines.animate_roi import crop, roi_of, uncrop
 
 FRAMES, SIZE = 5, 96
 LOSSLESS = Encoding("ffv1")
@@ -137,3 +139,32 @@ def test_bad_input_leaves_nothing(
     with pytest.raises(UsageError, match=says):
         animate(scene[0], tmp_path / output, AnimateConfig((f"{scene[0]}{character}",)))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_generator_takes_the_actors_place_too(
+    scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    folder, clip, masks, bar = scene
+    who, steps = (f"{folder}#person-1",), {"num_inference_steps": 2, "guidance_scale": 1.0}
+    config = AnimateConfig(who, engine="diffusion", relight=False, encoding=LOSSLESS, **steps)
+    animate(folder, tmp_path / "out.mkv", config)
+    made = np.stack([frame.image for frame in open_video(tmp_path / "out.mkv")])
+    far = ~np.stack([cv2.dilate(mask.view(np.uint8), np.ones((41, 41), np.uint8)) > 0 for mask in masks])
+    assert far.mean() > 0.1
+    assert np.array_equal(made[far], clip[far])
+    assert np.array_equal(made[bar & masks], clip[bar & masks])
+    assert np.abs(made.astype(int) - clip)[masks & ~bar].mean() < 60  # somebody of about these colours stands there
+
+
+def test_squares_follow_a_person_smoothly() -> None:
+    one = actor()
+    roi = roi_of(one.motion, one.cameras)
+    for t, vertices in enumerate(pose(one.figure, one.motion)):
+        (pixels,), _ = one.cameras[t : t + 1].project(vertices.astype(np.float64))
+        assert (np.abs(pixels - roi.centers[t]) <= roi.sides[t] / 2).all()
+    picture = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+    smooth = cv2.GaussianBlur(picture, (0, 0), 3)
+    square = crop(smooth, roi, 2, 256)
+    back = uncrop(square, roi, 2, SIZE, SIZE)
+    where = uncrop(np.ones((256, 256), np.float32), roi, 2, SIZE, SIZE) > 0.99
+    assert np.abs(back.astype(int) - smooth)[where].max() <= 3

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diorama.diffusion.codec_load import load_codec
+from diorama.diffusion.pictures import code_map, coverage
 from diorama.train.config import TrainConfig
 from diorama.train.draws import Draws
-from diorama.train.lessons import Lessons, code_map, coverage, read_lesson
+from diorama.train.lessons import Lessons, read_lesson
 from diorama.train.recipes.backbone import BackboneRecipe, Piece, dropped, encoder_fingerprint, holes
 
 DROP = ("scene=0.3", "preview=0.5", "codes=0.3", "reference=0.3", "all=0.2")

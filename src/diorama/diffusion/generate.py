@@ -35,6 +35,7 @@ class SampleConfig:
         rescale: of guidance, see `guided`.
         solver: of the sampler.
         windows: how a long video is cut.
+        strength: share of the steps that are walked, from 1 (from noise) down to 0 (hardly anything is changed).
         seed: of the noise; item i of a batch has its own.
     """
 
@@ -44,11 +45,14 @@ class SampleConfig:
     rescale: float = 0.0
     solver: Solver = "ddim"
     windows: WindowConfig = WindowConfig()
+    strength: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:
             raise UsageError(f"{self.num_inference_steps} sampling steps", "num_inference_steps", "give 1 or more")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength {self.strength}", "strength", "give 0 to 1")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}", "seed", "give 0 or more")
 
@@ -93,6 +97,7 @@ def generate(
     like: Float[torch.Tensor, "b c t h w"],
     *,
     config: SampleConfig = SampleConfig(),
+    start: Float[torch.Tensor, "b c t h w"] | None = None,
     cuts: tuple[int, ...] = (),
     progress: Progress | None = None,
 ) -> Float[torch.Tensor, "b c t h w"]:
@@ -102,11 +107,12 @@ def generate(
         given: what is known; guidance points away from the same without preview and reference.
         like: of the shape to be made; its values are not looked at.
         config: how.
+        start: latents to begin from, for a strength below 1.
         cuts: first frames of later shots.
         progress: told of each step.
 
     Raises:
-        UsageError: conditions that do not fit, no frames.
+        UsageError: conditions that do not fit, no frames, a strength below 1 without a start.
         OutOfMemoryError: also in smaller windows.
     """
     config.windows.fits(network.sizes.positions)
@@ -116,8 +122,14 @@ def generate(
     seeds = generators(len(like), "generate", config.seed)
     bind, steps = _bound(network, full, free, config), config.num_inference_steps
     denoisers = shifted(bind, like.shape[2], config.windows, steps=steps, cuts=cuts)
-    plan = descend(angular(steps), denoisers)
-    return sample(plan, Noise(seeds)(like), solver=config.solver, draw=Noise(seeds), progress=progress)
+    skipped = steps - max(1, round(config.strength * steps))
+    levels, x = angular(steps)[skipped:], Noise(seeds)(like)
+    if skipped:
+        if start is None:
+            raise UsageError(f"strength {config.strength} of no start", "start", "give latents, or strength 1")
+        x = levels[0].alpha * start + levels[0].sigma * x
+    plan = descend(levels, denoisers[skipped:])
+    return sample(plan, x, solver=config.solver, draw=Noise(seeds), progress=progress)
 
 
 def _bound(

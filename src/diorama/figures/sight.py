@@ -19,6 +19,8 @@ BORDER, LEAST_BORDER = 0.006, 2.0
 """Part of the person's height, and pixels at least, that are left out along the mask's edge: colours mix there."""
 BEHIND = 0.03
 """Metres by which a place may lie behind what its pixel shows."""
+OFF, LEAST_OFF = 0.006, 2
+"""Part of the person's height, and pixels at least, by which a limb may be off."""
 GRAZING = 0.15
 """Cosine between the normal and the way to the camera, below which nothing is taken."""
 
@@ -120,11 +122,17 @@ def taken_from(sight: Sight, faces: Int32[np.ndarray, "f 3"], texels: Texels) ->
 
 
 def _around(found: Fragments) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
-    """The nearest and the farthest depth of the body around each pixel: 2 pixels, so that edges of limbs are left."""
+    """The nearest and the farthest depth of the body around each pixel, so that edges of limbs are left.
+
+    A body that was fitted is off by more pixels the larger it is seen.
+    """
     covered = torch.from_numpy(found.face_ids >= 0)
+    rows = torch.nonzero(covered.any(dim=1)).flatten()
+    tall = int(rows[-1] - rows[0]) + 1 if len(rows) else 0
+    reach = max(LEAST_OFF, round(OFF * tall))
     depth = torch.from_numpy(found.depth)[None, None]
 
     def widest(values: Float[torch.Tensor, "1 1 h w"]) -> Float32[np.ndarray, "h w"]:
-        return torch.nn.functional.max_pool2d(values, 5, 1, 2)[0, 0].numpy()
+        return torch.nn.functional.max_pool2d(values, 2 * reach + 1, 1, reach)[0, 0].numpy()
 
     return -widest(-depth), widest(torch.where(covered, depth, -torch.inf))

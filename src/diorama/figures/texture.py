@@ -50,6 +50,8 @@ NEAREST = 0.05
 """Weight of a continued colour against 1 for one that is seen; lower is smoother."""
 ALIKE = 24.0
 """Mean difference of two sides' colours (0..255) from which they do not lend to each other."""
+MOST_LIT, MOST_LIT_ALONE = 2.0, 1.4
+"""Factors of light that are believed: of several photos, and of one, where light and colours are easily mistaken."""
 SHARPEN = 3
 """Power of the weights by which photos are joined: the photo that shows a place best decides."""
 
@@ -121,7 +123,8 @@ def character_from_photos(
     if not any((one.weight > 0).any() for one in taken):
         raise UsageError("no photo shows any of the body", "sights", "check that the body lies within the mask")
     lights = _lights(figure, texels, taken, together=together) if relight else (EVEN,) * len(taken)
-    colors, known = joined([unlit(t, light) for t, light in zip(taken, lights, strict=True)])
+    most = MOST_LIT if len(taken) > 1 else MOST_LIT_ALONE
+    colors, known = joined([unlit(t, light, most=most) for t, light in zip(taken, lights, strict=True)])
     return Character(figure, offset, texels, completed(figure, texels, colors, known, mirror=mirror), known, lights)
 
 
@@ -146,9 +149,9 @@ def fitting_spacing(sights: Sequence[Sight]) -> float:
     return float(np.clip(finest, FINEST, max(SPACING, FINEST)))
 
 
-def unlit(taken: Taken, light: Lighting) -> Taken:
-    """Colours without the light that fell on them; light beyond a factor of 2 is not believed."""
-    return replace(taken, colors=(taken.colors / np.clip(light.at(taken.normals), 0.5, 2)).astype(np.float32))
+def unlit(taken: Taken, light: Lighting, *, most: float = MOST_LIT) -> Taken:
+    """Colours without the light that fell on them; light beyond a factor of `most` either way is not believed."""
+    return replace(taken, colors=(taken.colors / np.clip(light.at(taken.normals), 1 / most, most)).astype(np.float32))
 
 
 def joined(taken: Sequence[Taken]) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, " n"]]:

@@ -1,15 +1,15 @@
 """A person in a picture file: found, cut out with whatever it wears, and brought to the size that is worked on.
 
 Who is where comes from the landmark network or from files. Where the outline runs comes from the picture: the network
-sees 256 x 256 pixels and forgets buns, skirts and ears. Along its mask, each pixel is asked whether the person's or the
-background's colours near it are more likely (two normal distributions a place, learned by turns with the mask, as
-GrabCut does for the whole picture; Rother et al., SIGGRAPH 2004), and the network has a vote where they say nothing. The
-edge is then made as soft as the picture shows it (the fast guided filter, He and Sun 2015).
+sees 256 x 256 pixels and forgets buns, skirts and ears. Along its mask three voices are heard: the network's, that of
+the whole picture's colours (GrabCut; Rother et al., SIGGRAPH 2004), and that of the colours nearby (a normal
+distribution each for person and background around every pixel, learned by turns with the mask), which knows white shoes
+on a white floor from a white wall. The edge is then made as soft as the picture shows it (the fast guided filter, He
+and Sun 2015).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ from diorama.core.camera import Cameras
 from diorama.core.person import PersonFrame, Points
 from diorama.core.video import Frame
 from diorama.errors import UsageError
-from diorama.media.read import open_media
 from diorama.perception.people_detect import Region
 from diorama.perception.people_files import ClipSize, GivenPeople, GivenPerson, MaskFile, read_boxes
 from diorama.perception.people_find import PeopleFinder
@@ -27,7 +26,6 @@ from diorama.perception.people_follow import Finder, find_people
 from diorama.perception.people_frames import Sighting
 from diorama.perception.people_given import GivenFinder
 from diorama.perception.people_mask import SoftMask
-from diorama.perception.shrink import eight_bits
 
 LEAST = 64
 """Pixels that somebody must measure in the file."""
@@ -35,10 +33,6 @@ ENOUGH = 480
 """Pixels to which smaller people are enlarged, so that what is left out along edges is small against them."""
 ROOM = 0.12
 """Of the person's longer side, left around it."""
-BEHIND = 200
-"""Grey of what shows through a transparent picture."""
-SOLID = 0.98
-"""Coverage from which on a pixel is not transparent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,63 +62,57 @@ Crop = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the file."""
 
 
-def portrait_of(path: str | Path, *, person: int | None, boxes: str, mask: str, side: int) -> Portrait:
+def portrait_of(
+    frame: Frame,
+    coverage: Float32[np.ndarray, "h w"] | None,
+    *,
+    person: int | None = None,
+    boxes: str = "",
+    mask: str = "",
+    side: int = 1280,
+    where: str = "",
+) -> Portrait:
     """The person of a picture.
 
     Args:
-        path: any image file.
+        frame: the picture, 8 bits.
+        coverage: where it is not transparent; None where it is nowhere.
         person: which of several, counted from 1 from the left, or as the file of boxes numbers them.
         boxes: a file that says where people are, instead of the detector.
-        mask: a picture of the person's coverage, instead of the network's mask and the file's transparency.
+        mask: a picture of the person's coverage, instead of the network's mask and the picture's own.
         side: pixels of the longer side of the portrait, at most.
+        where: the file, for messages.
 
     Raises:
-        UsageError: a clip, nobody there, or too small to see.
-        MediaError, LimitError: the file is none, damaged or too large.
+        UsageError: nobody there, or too small to see; options that do not fit.
         ModelError: mediapipe is not installed or not usable.
     """
-    frame, coverage = _read(path)
-    if mask:
-        coverage = _coverage_of(mask, frame)
-    people, notes = _people(frame, coverage, boxes=boxes, whole=bool(mask), where=str(path))
-    chosen, more = _chosen(people, person, str(path))
-    box = _extent(chosen, people, coverage)
+    from diorama.figures.observation import guessed_camera
+    from diorama.figures.show import cropped
+
+    coverage = _coverage_of(mask, frame) if mask else coverage
+    people, notes = _people(frame, coverage, boxes=boxes, whole=bool(mask), where=where)
+    chosen, more = _chosen(people, person, where)
+    solid = SoftMask(coverage, np.eye(2, 3)).bounds() if coverage is not None and len(people) == 1 else None
+    box = chosen.person.box if solid is None else solid
     tall = float((box[2:] - box[:2]).max())
     if tall < LEAST:
         what = f"the person measures {tall:.0f} pixels, {LEAST} or more are needed"
-        raise UsageError(what, path, "give a larger photo of the person")
+        raise UsageError(what, where, "give a larger photo of the person")
     crop, scale = _framed(box, frame, side)
-    photo = _resized(frame.image[crop[1] : crop[3], crop[0] : crop[2]], scale)
+    inner = np.s_[crop[1] : crop[3], crop[0] : crop[2]]
+    photo = _resized(frame.image[inner], scale)
     own, others = _masks(chosen, people, crop, scale, photo.shape[:2])
     if coverage is None:
         found = refined(photo, own, others, tall * scale)
     else:
-        found = _resized(coverage[crop[1] : crop[3], crop[0] : crop[2]], scale).clip(0, 1)
-        found = np.where(others > own, 0, found).astype(np.float32) if len(people) > 1 else found
-    seen = chosen.person
-    points = seen.landmarks.copy()
-    points[:, :2] = (points[:, :2] - crop[:2]) * [photo.shape[1] / (crop[2] - crop[0]), scale]
-    height, width = frame.image.shape[:2]
-    inside = ((seen.landmarks[:, :2] >= 0) & (seen.landmarks[:, :2] < [width, height])).all(axis=1)
-    camera = _camera(frame, crop, photo.shape[:2])
-    return Portrait(photo, found, points, seen.world, camera, ~inside, (*notes, *more))
-
-
-def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
-    """The picture in 8 bits over grey, and its coverage where it is transparent anywhere."""
-    opened = open_media(path)
-    if opened.probe is not None or opened.path.is_dir() or len(opened.video) != 1:
-        what = f"{len(opened.video)} frames, where one picture is expected"
-        raise UsageError(what, path, "give a photo; people of clips become actors by diorama decompose")
-    frame = next(iter(opened.video))
-    if frame.alpha is None:
-        return replace(frame, image=eight_bits(frame.image)), None
-    alpha = (frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max)).astype(np.float32)
-    if not (alpha >= SOLID).any():
-        raise UsageError("a picture that is transparent everywhere", path, "save it with the person in it")
-    share = alpha[..., None]
-    image = np.rint(eight_bits(frame.image) * share + BEHIND * (1 - share)).astype(np.uint8)
-    return replace(frame, image=image, alpha=None), None if (alpha >= SOLID).all() else alpha
+        found = _resized(coverage[inner], scale).clip(0, 1)
+        found = np.where((others > own) & (len(people) > 1), 0, found).astype(np.float32)
+    points, (height, width) = chosen.person.landmarks.copy(), frame.image.shape[:2]
+    beyond = ((points[:, :2] < 0) | (points[:, :2] >= [width, height])).any(axis=1)
+    points[:, :2] = (points[:, :2] - crop[:2]) * scale
+    camera = cropped(guessed_camera(height, width), crop).scaled(*photo.shape[:2])
+    return Portrait(photo, found, points, chosen.person.world, camera, np.asarray(beyond, bool), (*notes, *more))
 
 
 def _coverage_of(mask: str, frame: Frame) -> Float32[np.ndarray, "h w"]:
@@ -202,14 +190,6 @@ def _chosen(people: Sequence[Sighting], person: int | None, where: str) -> tuple
     return largest, (note,)
 
 
-def _extent(
-    chosen: Sighting, people: Sequence[Sighting], coverage: Float32[np.ndarray, "h w"] | None
-) -> Float32[np.ndarray, "4"]:
-    """The box of what may be the person's."""
-    solid = SoftMask(coverage, np.eye(2, 3)).bounds() if coverage is not None and len(people) == 1 else None
-    return chosen.person.box if solid is None else solid
-
-
 def _framed(box: Float32[np.ndarray, "4"], frame: Frame, side: int) -> tuple[Crop, float]:
     """The part of the picture around a box, and by how much it is enlarged."""
     height, width = frame.image.shape[:2]
@@ -246,18 +226,11 @@ def _masks(
     return on_portrait(chosen.mask), np.maximum.reduce([none, *rest])
 
 
-def _camera(frame: Frame, crop: Crop, size: tuple[int, ...]) -> Cameras:
-    from diorama.figures.observation import guessed_camera
-    from diorama.figures.show import cropped
-
-    return cropped(guessed_camera(*frame.image.shape[:2]), crop).scaled(size[0], size[1])
-
-
 WORK = 512
 """Pixels of the longer side on which the mask is refined."""
-TURNS = 5
+TURNS = 3
 """Of learning colours and deciding pixels."""
-NEAR = (0.02, 0.05)
+NEAR = (0.03, 0.08)
 """Reach of what is near, of the person's longer side: fine and coarse."""
 INNER, OUTER = 0.01, 0.03
 """How far inside and outside of the network's outline pixels are asked, of the person's longer side."""
@@ -265,8 +238,8 @@ HOLE = 0.015
 """Sides of the picture up to which a gap in the person is none."""
 NOISE = 0.02
 """Deviation of colours, of their range, that any surface has."""
-VOICE, LOUDEST = 3.5, 4.0
-"""Logits that the network and the colours have at most."""
+LOUDEST, CUT = 4.0, 2.0
+"""Logits that the colours near a pixel have at most, and those of the cut by the whole picture's colours."""
 EDGE, FLAT = 0.006, 1e-3
 """Reach of the softening filter, of the person's longer side, and variance of colours below which it averages."""
 
@@ -289,24 +262,41 @@ def refined(
     scale = min(1.0, WORK / max(height, width))
     small, vote, strange = (_resized(values, scale) for values in (photo, rough, others))
     tall = tall * scale
-    strange = (strange > vote) & (strange > 0.3)
+    strange = (strange > 0.5) & (vote < 0.5)
     sure = _shrunk(vote > 0.9, INNER * tall) & ~strange
     asked = _grown(vote > 0.1, OUTER * tall) & ~sure & ~strange
     colors = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
     held = vote.clip(0.03, 0.97)
-    voice = np.clip(np.log(held / (1 - held)), -VOICE, VOICE)
+    told = np.where(_cut(small, vote, sure, asked), CUT, -CUT) + np.log(held / (1 - held))
     share = np.where(asked, vote, sure).astype(np.float32)
     everything = [_blurred(_moments(colors, np.ones_like(vote)), near * tall) for near in NEAR]
     for _ in range(TURNS):
-        said = np.zeros_like(vote)
+        said = np.where(asked, told, np.where(sure, LOUDEST, -LOUDEST)).astype(np.float32)
         for near, total in zip(NEAR, everything, strict=True):
             person = _blurred(_moments(colors, share), near * tall)
             said[asked] += _likelier(colors[asked], person[asked], (total - person)[asked]) / len(NEAR)
-        said = cv2.blur(np.where(asked, voice + said, np.where(sure, VOICE, -VOICE)), (3, 3))
-        share = np.where(asked, 1 / (1 + np.exp(-said)), sure).astype(np.float32)
+        share = np.where(asked, 1 / (1 + np.exp(-cv2.blur(said, (3, 3)))), sure).astype(np.float32)
     soft = _softened(_whole_parts(share, sure), small, photo, max(2, round(EDGE * tall)))
     far = cv2.resize((asked | sure).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) == 0
     return np.where(far, 0, soft).astype(np.float32)
+
+
+def _cut(
+    small: UInt8[np.ndarray, "h w 3"],
+    vote: Float32[np.ndarray, "h w"],
+    sure: Bool[np.ndarray, "h w"],
+    asked: Bool[np.ndarray, "h w"],
+) -> Bool[np.ndarray, "h w"]:
+    """What GrabCut takes for the person, by the colours of the whole picture."""
+    guess = np.where(vote > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    labels = np.where(sure, cv2.GC_FGD, np.where(asked, guess, cv2.GC_BGD)).astype(np.uint8)
+    person, rest = (labels == label for label in (cv2.GC_FGD, cv2.GC_BGD))
+    if person.any() and rest.any():
+        cv2.setRNGSeed(0)
+        inner, outer = np.zeros((1, 65)), np.zeros((1, 65))
+        picture = np.ascontiguousarray(small[..., ::-1])
+        cv2.grabCut(picture, labels, (0, 0, 1, 1), outer, inner, 2, cv2.GC_INIT_WITH_MASK)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _shrunk(mask: Bool[np.ndarray, "h w"], reach: float) -> Bool[np.ndarray, "h w"]:

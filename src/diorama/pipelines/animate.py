@@ -18,6 +18,7 @@ from diorama.core.actor import Actor
 from diorama.core.layers import LayeredVideo
 from diorama.core.progress import Progress, Silent
 from diorama.core.video import Frame, Video
+from diorama.diffusion.generate import SampleConfig
 from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError, UsageError
 from diorama.figures.texture import Character
 from diorama.media.atomic import sweep
@@ -32,7 +33,8 @@ from diorama.media.store import read_actors, read_manifest, read_scene
 from diorama.media.write import StreamSpec
 from diorama.pipelines.animate_cast import Part, cast, character_of_actor, sights_of
 from diorama.pipelines.animate_config import AnimateConfig
-from diorama.pipelines.animate_frames import previews, recast
+from diorama.pipelines.animate_diffusion import Generator, generated
+from diorama.pipelines.animate_frames import Drawn, previews, recast
 from diorama.pipelines.character import character_of_photo
 from diorama.pipelines.decompose import decompose
 from diorama.pipelines.output import Target, make_target, publish
@@ -202,11 +204,22 @@ class _Run:
         parts = self._parts()
         self.progress.begin("animate", len(source))
         self.progress.advance(start)
-        drawn = {part.actor.layer: previews(part, start, self.config.seed) for part in parts}
+        drawn = {part.actor.layer: self._drawn(part, start) for part in parts}
         frames = recast(source[start:], self.scene[start:], drawn, parts)
         spec = self._spec(source, encoding)
         writer = PieceWriter(work, (spec,), encoding, PIECE_FRAMES)
         return writer.run(_shown(frames, start, spec, self._began(source)), before, self.progress)
+
+    def _drawn(self, part: Part, start: int) -> Iterator[Drawn | None]:
+        """The character of each frame, by the engine that was chosen."""
+        config = self.config
+        if config.engine == "preview":
+            return previews(part, start, config.seed)
+        sampling = SampleConfig(
+            config.num_inference_steps, config.guidance_scale, strength=config.strength, seed=config.seed
+        )
+        generator = Generator.load(Path(config.model) if config.model else None, sampling)
+        return generated(part, self.scene, start, generator)
 
     def _source(self, manifest: Manifest) -> Video:
         """The clip itself, or where the scene holds none, the scene put together."""
@@ -246,8 +259,11 @@ class _Run:
     def _recipe(self) -> Recipe:
         options = {**asdict(self.config.encoding), **asdict(self.config), "character": ", ".join(self.roles)}
         del options["encoding"]
+        options["model"] = Path(self.config.model).name  # where it lies is nobody's business
         inputs = [Input.of(self.folder), *(Input.of(path_of(who)) for who in self.roles.values())]
-        return Recipe("animate", options, tuple(inputs), self.config.seed, diorama.__version__, {"engine": "preview"})
+        return Recipe(
+            "animate", options, tuple(inputs), self.config.seed, diorama.__version__, {"engine": self.config.engine}
+        )
 
 
 def _text(recipe: Recipe) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from diorama.errors import UsageError
 from diorama.media.encoding import Encoding
 
+Engine = Literal["preview", "diffusion"]
 Shape = Literal["character", "actor"]
 
 
@@ -16,13 +17,31 @@ class AnimateConfig:
 
     character: tuple[str, ...] = ()
     """Who comes: a photo, or an actor of a scene as scene#person-1; with several actors as person-1=photo.png."""
+    engine: Engine = "preview"
+    """preview: the textured body itself; diffusion: the generator, which adds light, cloth and hair."""
     keep_shape: Shape = "character"
     """Whose proportions are kept."""
     relight: bool = True
     """Whether characters take on the light, exposure, sharpness and grain of the scene."""
+    model: str = ""
+    """A generator that was trained here (its safetensors file); default: the embedded one."""
+    num_inference_steps: int = 12
+    """Steps of the generator."""
+    guidance_scale: float = 1.5
+    """How far the generator goes towards the character's looks; 1 halves the time."""
+    strength: float = 1.0
+    """Where the generator begins: 1 from noise, lower from the preview."""
     seed: int = 0
-    """Of the grain."""
+    """Of the noise and the grain."""
     encoding: Encoding = Encoding()
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps < 1:
+            raise UsageError(f"{self.num_inference_steps} steps", "--num-inference-steps", "give 1 or more")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength {self.strength}", "--strength", "give 0 to 1")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}", "--seed", "give 0 or more")
 
     def roles(self, names: Sequence[str]) -> dict[str, str]:
         """Who comes for whom, by the names of the scene's actors.

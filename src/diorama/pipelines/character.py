@@ -3,7 +3,7 @@
 What the picture does not show (a back, feet beyond its edge) is continued from what it does, and said so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,11 @@ from jaxtyping import Float32, UInt8
 
 from diorama.core.person import LANDMARKS, Points
 from diorama.core.progress import Progress, Silent
+from diorama.core.video import Frame
 from diorama.errors import UsageError
 from diorama.media.images import save_image
+from diorama.media.read import open_media
+from diorama.perception.shrink import eight_bits
 from diorama.pipelines._character_photo import Portrait, portrait_of
 
 if TYPE_CHECKING:
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from diorama.figures.solve import Fit
     from diorama.figures.texture import Character
 
+BEHIND = 200
+"""Grey of what shows through a transparent picture."""
+SOLID = 0.98
+"""Coverage from which on a pixel is not transparent."""
 SEEN = 0.5
 """Visibility from which on a landmark counts as seen."""
 BELOW = (("hip", "legs"), ("knee", "lower legs"), ("ankle", "feet"))
@@ -70,7 +77,7 @@ def character_of_photo(
 
     Args:
         path: any image file; where it is transparent, its coverage is the mask.
-        person: which of several, counted from 1 from the left; the largest by default.
+        person: which of several, from 1 at the left, or as `boxes` numbers them; the largest by default.
         boxes: a file that says where people are (as `perception.people_files.read_boxes`).
         mask: a picture of the person's coverage, of the picture's shape.
         side: pixels of the longer side to which what is around the person is reduced, 128 or more.
@@ -87,7 +94,8 @@ def character_of_photo(
         raise UsageError(f"a side of {side} pixels", "side", "give 128 or more")
     told = Silent() if progress is None else progress
     told.begin("character", 3)
-    portrait = portrait_of(path, person=person, boxes=boxes, mask=mask, side=side)
+    frame, coverage = _read(path)
+    portrait = portrait_of(frame, coverage, person=person, boxes=boxes, mask=mask, side=side, where=str(path))
     told.advance()
     fit, sight = _fitted(portrait, str(path))
     told.advance()
@@ -99,9 +107,25 @@ def character_of_photo(
     return Subject(character, fit, sight, portrait.photo, notes)
 
 
+def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
+    """The picture in 8 bits over grey, and its coverage where it is transparent anywhere."""
+    opened = open_media(path)
+    if opened.probe is not None or opened.path.is_dir() or len(opened.video) != 1:
+        what = f"{len(opened.video)} frames, where one picture is expected"
+        raise UsageError(what, path, "give a photo; people of clips become actors by diorama decompose")
+    frame = next(iter(opened.video))
+    if frame.alpha is None:
+        return replace(frame, image=eight_bits(frame.image)), None
+    alpha = (frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max)).astype(np.float32)
+    if not (alpha >= SOLID).any():
+        raise UsageError("a picture that is transparent everywhere", path, "save it with the person in it")
+    share = alpha[..., None]
+    image = np.rint(eight_bits(frame.image) * share + BEHIND * (1 - share)).astype(np.uint8)
+    return replace(frame, image=image, alpha=None), None if (alpha >= SOLID).all() else alpha
+
+
 def _fitted(portrait: Portrait, where: str) -> tuple["Fit", "Sight"]:
     """The body in the picture."""
-    from diorama.figures._solve_values import Weights
     from diorama.figures.cast import load_cast
     from diorama.figures.observation import Observation
     from diorama.figures.pose import animate
@@ -114,7 +138,7 @@ def _fitted(portrait: Portrait, where: str) -> tuple["Fit", "Sight"]:
         raise UsageError("the mask shows nobody", where, "give a clearer photo, or the person's coverage with --mask")
     space = None if world is None else world[None]
     seen = Observation(points[None], "mediapipe33", portrait.camera, RATE, space, solid[None])
-    found = fit(seen, load_cast(), FitConfig(weights=Weights(**CLOSE)))
+    found = fit(seen, load_cast(), FitConfig(weights=replace(FitConfig().weights, **CLOSE)))
     vertices: Float32[np.ndarray, "v 3"] = animate(found.figure, found.motion)[0]
     return found, Sight(portrait.photo, portrait.mask, vertices, portrait.camera)
 
@@ -169,7 +193,7 @@ def _at(name: str) -> int:
 def _doubts(fit: "Fit", sight: "Sight") -> tuple[str, ...]:
     """A word where the body lies badly in the picture."""
     rows, columns = np.nonzero(sight.person)
-    tall = max(np.ptp(rows), np.ptp(columns), 1)
+    tall = max(float(np.ptp(rows)), float(np.ptp(columns)), 1.0)
     if not fit.error[0] > POOR * tall:
         return ()
     return (f"the body lies badly in the picture, {fit.error[0]:.0f} pixels off: is the whole person seen?",)
@@ -215,7 +239,7 @@ def character_sheet(subject: Subject, *, height: int = 480) -> UInt8[np.ndarray,
     rows = [[_high(picture, height) for picture in row] for row in (top, [*sides, *_in_poses(subject, height)])]
     lines = [np.concatenate(row, axis=1) for row in rows]
     width = max(line.shape[1] for line in lines)
-    return np.concatenate([np.pad(l, ((0, 0), (0, width - l.shape[1]), (0, 0)), constant_values=255) for l in lines])
+    return np.concatenate([np.pad(a, ((0, 0), (0, width - a.shape[1]), (0, 0)), constant_values=255) for a in lines])
 
 
 def write_character_sheet(target: str | Path, subject: Subject, *, height: int = 480, overwrite: bool = True) -> None:
@@ -257,7 +281,7 @@ def _in_poses(subject: Subject, size: int) -> list[UInt8[np.ndarray, "h w 3"]]:
     figure, style, found = subject.character.figure, random_style(np.random.default_rng(0)), []
     for move, second in POSES:
         motion = perform(Dance((move,), (second + 1,), style), subject.character.body, round(second * RATE) + 1, RATE)
-        vertices = list(posed(figure, motion[len(motion) - 1 :]))[0]
+        vertices = next(posed(figure, motion[len(motion) - 1 :]))
         camera = canonical_view(vertices, size, "front")
         shown = show_one(subject.character, vertices, camera, light=canonical_light("front"))
         columns = np.flatnonzero(shown.alpha.any(axis=0))

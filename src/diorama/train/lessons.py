@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from diorama.diffusion.backbone import CODE_SCALE
 from diorama.diffusion.codec import Codec
+from diorama.diffusion.pictures import code_map, coverage, stacked, to_frames
 from diorama.media.atomic import atomic_path
 from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.lesson import Lesson, lesson
@@ -89,8 +90,7 @@ def encoded(seen: Lesson, codec: Codec) -> Arrays:
     bytes, 255 for 1.
     """
     shown = np.asarray(seen.codes.any(axis=-1))
-    before = np.where(seen.occluder[..., None], seen.image, seen.scene)
-    preview = np.where((shown & ~seen.occluder)[..., None], seen.preview, before)
+    before, preview = stacked(seen.scene, seen.image, seen.occluder, seen.preview, shown)
     latents = {
         "image": seen.image,
         "scene": seen.scene,
@@ -106,26 +106,6 @@ def encoded(seen: Lesson, codec: Codec) -> Arrays:
         "codes": code_map(seen.codes, codec.factor // CODE_SCALE),
         "reference_codes": code_map(seen.canonical_codes, codec.factor // CODE_SCALE),
     }
-
-
-def to_frames(pictures: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "t 3 h w"]:
-    """Pictures as numbers in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
-def coverage(mask: Shaped[np.ndarray, "t h w"], factor: int) -> UInt8[torch.Tensor, "t hh ww"]:
-    """How much of each block of factor x factor pixels a mask covers; 255 for all."""
-    pooled = torch.nn.functional.avg_pool2d(torch.from_numpy(mask.astype(np.float32)), factor)
-    return (pooled * 255).round().to(torch.uint8)
-
-
-def code_map(codes: UInt8[np.ndarray, "t h w 3"], factor: int) -> UInt8[torch.Tensor, "t 4 hh ww"]:
-    """Vertex codes and coverage, means over blocks of the covered pixels."""
-    seen = torch.from_numpy(codes.any(axis=-1).astype(np.float32))[:, None]
-    colors = torch.from_numpy(codes.astype(np.float32)).permute(0, 3, 1, 2)
-    share = torch.nn.functional.avg_pool2d(seen, factor)
-    mean = torch.nn.functional.avg_pool2d(colors * seen, factor) / share.clamp(min=1e-6)
-    return torch.cat([mean, share * 255], dim=1).round().to(torch.uint8)
 
 
 def read_lesson(path: Path, frames: slice, rows: slice, columns: slice) -> dict[str, Shaped[torch.Tensor, "..."]]:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int8, Shaped, UInt8
 
+from diorama.diffusion.pictures import to_frames
 from diorama.errors import UsageError
 from diorama.figures.part_colors import part_colors
 from diorama.theatre.dataset import DatasetConfig
 from diorama.theatre.shards import Sample
 from diorama.train.draws import seed_of
-from diorama.train.lessons import to_frames
 from diorama.train.recipes._encoders import Encoders
 from diorama.train.sources import Shards, Theatre, open_shards
 from diorama.train.split import Part, theatre_seed

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from diorama.core.camera import Cameras
+from diorama.diffusion.pictures import coverage, to_frames
 from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.skeleton2d import Points2d, draw_skeleton
@@ -25,7 +26,6 @@ from diorama.media.atomic import atomic_path
 from diorama.theatre.actor import canonical_picture
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.train.draws import seed_of
-from diorama.train.lessons import coverage, to_frames
 from diorama.train.recipes._encoders import Encoders
 
 VERSION = 1
