@@ -15,15 +15,16 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 
 from diorama.perception._peel_kernels import unlike_body
 
-MOST = 6.0
+MOST = 10.0
 """Squared deviations beyond which a colour is simply another one."""
-OBJECT = 3.6
-"""Cost of something of any colour."""
-KNOWN = 3.0
+OBJECT, HELD = 5.0, 1.0
+"""Cost of something of any colour, and what is added where the network takes it for the person: patterns of cloth."""
+KNOWN = 4.0
 """By how much it is less where the things of earlier frames look like it."""
-TRUST = 2.5
+TRUST = 4.0
 """What the soft mask of a network counts, against colours."""
-LEAST_BODY = 0.5
+LEAST_BODY = 0.7
+"""Share of the body in a mixed colour, from which on it counts as the person's."""
 LIGHTNESS, HUE = 18.0, 9.0
 """Deviations of a surface's colour as it turns in the light: lightness 0..100, and a and b of CIE Lab."""
 SCENE_LIGHTNESS, SCENE_HUE = 10.0, 6.0
@@ -34,7 +35,7 @@ REACH = 0.045
 """Part of a person's height by which a fitted body may be off."""
 FAR = 0.2
 """Part of it beyond the body to which a thing that overlaps it may reach."""
-DEEP = 0.03
+DEEP = 0.02
 """Part of it by which the scene must reach into the body's outline to stand before it."""
 CONVEX = 1.3
 """Area of a thing's convex hull over its own, up to which it is filled."""
@@ -119,7 +120,7 @@ def _costs(around: Around) -> tuple[Map, Map, Map]:
     other = 2 * MOST * (around.others > np.maximum(around.soft, 0.5))
     person = unlike + TRUST * (1 - around.soft) + other
     scene = off + TRUST * around.soft
-    thing = OBJECT - KNOWN * around.likely + other
+    thing = OBJECT + HELD * around.soft - KNOWN * around.likely + other
     return person.astype(np.float32), scene.astype(np.float32), thing.astype(np.float32)
 
 
@@ -164,7 +165,7 @@ def _rounded(things: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 def _standing(scene: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
     """Parts of the scene where the body should be: they stand before it. The fit's error is no proof."""
-    within = scene & (around.inside > 0) & (around.soft < 0.4) & (around.others < 0.5)
+    within = scene & (around.inside > 0) & around.known & (around.soft < 0.6) & (around.others < 0.5)
     deep = within & (around.inside > max(2.0, DEEP * around.tall))
     return _pieces(within, deep, SPECK * max(float((around.inside > 0).sum()), 1.0))
 

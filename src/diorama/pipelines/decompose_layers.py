@@ -137,15 +137,51 @@ def _layered(look: _Look, people: list[tuple[Body, Float32[np.ndarray, "v 3"]]])
     total = np.logical_or.reduce([d.covered | (d.soft > MAYBE) for d in drawn] + [s > MAYBE for s in soft.values()])
     tall = max(d.tall for d in drawn)
     hole = _widened(_enlarged(total, image.shape[:2]), tall / scale)
-    filled, borrowed = look.background.behind(image, hole, look.frame.index)
-    plate = shrink(filled, *size)
-    known = cv2.resize((~hole | borrowed).view(np.uint8), size[::-1], interpolation=cv2.INTER_AREA) > 0
-    views = [_View(small, plate, known, other) for other in _others(drawn, soft)]
-    peeled = [d.peel(view, look.memories[d.body.actor.number]) for d, view in zip(drawn, views, strict=True)]
+    filled, peeled = _told_apart(look, small, drawn, soft, hole)
+    beyond = _beyond(hole, peeled)
+    if beyond is not None:  # of a thing that reaches out of the hole, the plate still shows the other half
+        hole |= beyond
+        filled, peeled = _told_apart(look, small, drawn, soft, hole)
+    for one, found in zip(drawn, peeled, strict=True):
+        look.memories[one.body.actor.number].see(small, found.person, found.occluder)
     parts = {d.body.actor.number: _full(p, image) for d, p in zip(drawn, peeled, strict=True)}
     gone = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
-    gone = _widened(gone, tall / scale) & hole
+    gone = _widened(gone, tall / scale)
+    if (gone & ~hole).any():  # skirts reach beyond the body and the network's mask
+        filled, _ = look.background.behind(image, hole | gone, look.frame.index)
     return LayerFrame(look.frame, np.where(gone[..., None], filled, image), parts)
+
+
+def _told_apart(
+    look: _Look,
+    small: UInt8[np.ndarray, "sh sw 3"],
+    drawn: Sequence["_Drawn"],
+    soft: Mapping[int, Map],
+    hole: Hole,
+) -> tuple[Pixels, list[Peeled]]:
+    """The frame with the hole filled, and everybody's layers, at reduced size."""
+    filled, borrowed = look.background.behind(look.frame.image, hole, look.frame.index)
+    plate = shrink(filled, *small.shape[:2])
+    known = cv2.resize((~hole | borrowed).view(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
+    views = [_View(small, plate, known, other) for other in _others(drawn, soft)]
+    memories = [look.memories[one.body.actor.number] for one in drawn]
+    return filled, [d.peel(view, m) for d, view, m in zip(drawn, views, memories, strict=True)]
+
+
+def _beyond(hole: Hole, peeled: Sequence[Peeled]) -> Hole | None:
+    """Where things that are cut by the hole's edge may go on, full size; None where none is."""
+    size = peeled[0].person.shape
+    inner = cv2.resize(hole.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
+    edge = cv2.erode(inner, np.ones((7, 7), np.uint8)) == 0
+    found = np.zeros(size, bool)
+    for one in peeled:
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((one.occluder > 0.5).view(np.uint8))
+        for piece in range(1, count):
+            left, top, wide, high = (int(value) for value in stats[piece, :4])
+            if (edge & (labels == piece)).any():
+                room = max(wide, high)
+                found[max(top - room, 0) : top + high + room, max(left - room, 0) : left + wide + room] = True
+    return _enlarged(found, hole.shape) if found.any() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +236,7 @@ class _Drawn:
         return _Drawn(body, soft, covered, part, flat[nearest], np.asarray(far), np.asarray(deep), tall)
 
     def peel(self, view: _View, memory: Memory) -> Peeled:
-        """The person and what is before it, over the whole reduced frame; `memory` learns from it."""
+        """The person and what is before it, over the whole reduced frame."""
         likely = memory.likely(view.image)
         maps = (view.image, view.plate, view.known, self.soft, view.others, likely)
         image, plate, known, soft, others, things = (np.ascontiguousarray(a[self.part]) for a in maps)
@@ -208,7 +244,6 @@ class _Drawn:
         found = peel(around)
         person, occluder = np.zeros_like(self.soft), np.zeros_like(self.soft)
         person[self.part], occluder[self.part] = found.person, found.occluder
-        memory.see(view.image, person, occluder)
         return Peeled(person, occluder)
 
 
