@@ -8,8 +8,9 @@ import pytest
 from diorama.core.figure import Figure, Motion
 from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
+from diorama.figures.names import roles_of
 from diorama.figures.pose import joint_positions
-from diorama.figures.stand_in import in_place_of
+from diorama.figures.stand_in import in_place_of, in_view_of
 from diorama.figures.surface import spread_over
 from diorama.theatre.choreography import Dance, perform
 from diorama.theatre.style import random_style
@@ -57,3 +58,15 @@ def test_values_spread_over_the_surface() -> None:
     found = spread_over(np.where(known[:, None], height, np.float32(99)), known.astype(np.float32), mesh.faces)
     assert np.abs(found - height).mean() < 0.05  # metres
     assert found.max() < 2.5  # nothing of what is not known comes in
+
+
+def test_whose_feet_are_not_seen_keeps_its_head_in_place_and_its_size() -> None:
+    small, large = figure(-1.5), figure(1.5)
+    motion = perform(Dance(("walk",), (2.0,), random_style(np.random.default_rng(0))), small, 6, 10.0)
+    eye = np.array([0.3, 1.5, 3.0])
+    found = in_view_of(motion, large, np.tile(eye, (6, 1)))
+    neck = roles_of(small.skeleton)["neck"][0]
+    there, here = (joint_positions(one)[:, neck] - eye for one in (motion, found))
+    apart = 1 - (there * here).sum(axis=1) / np.linalg.norm(there, axis=1) / np.linalg.norm(here, axis=1)
+    assert apart.max() < 1e-5  # seen in the same direction
+    assert np.linalg.norm(here, axis=1).min() > np.linalg.norm(there, axis=1).min()  # larger, so farther away

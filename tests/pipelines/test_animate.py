@@ -38,7 +38,7 @@ def actor() -> Actor:
     root[:, 0] = np.linspace(-0.1, 0.1, FRAMES)
     one = canonical_view(figure.mesh.vertices, SIZE, "front")
     views, Ks = (np.repeat(a, FRAMES, axis=0) for a in (one.viewmats, one.Ks))
-    landmarks = np.full((FRAMES, 33, 3), 0.5, np.float32)
+    landmarks = np.full((FRAMES, 33, 3), 0.6, np.float32)
     boxes = np.tile(np.array([20, 2, 76, 94], np.float32), (FRAMES, 1))
     frames = np.arange(FRAMES, dtype=np.int64)
     track = Track(1, frames, boxes, np.ones(FRAMES, np.float32), landmarks)

@@ -1,4 +1,4 @@
-"""One body in another's place: the same turns of the joints, the feet where the other's feet were."""
+"""One body in another's place: the same turns of the joints, and the feet, or the head, where the other's were."""
 
 from dataclasses import replace
 
@@ -26,9 +26,7 @@ def in_place_of(motion: Motion, figure: Figure) -> Motion:
     Raises:
         UsageError: other joints.
     """
-    if motion.skeleton.names != figure.skeleton.names:
-        raise UsageError("the motion is of another skeleton", "motion", "retarget it first")
-    own = Motion(figure.skeleton, motion.rotations, motion.root, motion.fps)
+    own = _turned_alike(motion, figure)
     feet = _feet(figure)
     there, here = (joint_positions(one)[:, feet] for one in (motion, own))
     height = there[..., 1]
@@ -36,6 +34,33 @@ def in_place_of(motion: Motion, figure: Figure) -> Motion:
     weight /= weight.sum(axis=1, keepdims=True)
     shift = (weight[..., None] * (there - here)).sum(axis=1)
     return replace(own, root=(motion.root + _averaged(shift)).astype(np.float32))
+
+
+def in_view_of(motion: Motion, figure: Figure, centers: Float[np.ndarray, "t 3"]) -> Motion:
+    """As `in_place_of` for somebody whose feet are not seen: the neck is seen where it was, the trunk as large.
+
+    How far away and so how large a half body is cannot be told; a body of another size comes nearer or goes away.
+
+    Args:
+        motion: of somebody else.
+        figure: of a skeleton with the same joints.
+        centers: where the camera is in each frame, metres.
+
+    Raises:
+        UsageError: other joints.
+    """
+    own = _turned_alike(motion, figure)
+    neck, hips = (roles_of(figure.skeleton)[role][0] for role in ("neck", "hips"))
+    sizes = [float(np.linalg.norm(s.joints[neck] - s.joints[hips])) for s in (figure.skeleton, motion.skeleton)]
+    there, here = (joint_positions(one)[:, neck] for one in (motion, own))
+    wanted = centers + (there - centers) * (sizes[0] / max(sizes[1], 1e-6))
+    return replace(own, root=(motion.root + wanted - here).astype(np.float32))
+
+
+def _turned_alike(motion: Motion, figure: Figure) -> Motion:
+    if motion.skeleton.names != figure.skeleton.names:
+        raise UsageError("the motion is of another skeleton", "motion", "retarget it first")
+    return Motion(figure.skeleton, motion.rotations, motion.root, motion.fps)
 
 
 def _feet(figure: Figure) -> list[int]:

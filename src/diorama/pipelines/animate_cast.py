@@ -10,12 +10,13 @@ from diorama.core.actor import Actor
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
 from diorama.core.layers import LayeredVideo
+from diorama.core.person import LANDMARKS
 from diorama.errors import UsageError
 from diorama.figures.harmonics import EVEN, Lighting
 from diorama.figures.pose import animate
 from diorama.figures.shade import Look, exposure_from_actor, light_of_actor, look_of
 from diorama.figures.sight import Sight
-from diorama.figures.stand_in import in_place_of
+from diorama.figures.stand_in import in_place_of, in_view_of
 from diorama.figures.texture import Character, character_from_photos
 from diorama.perception.shrink import eight_bits
 from diorama.pipelines.animate_config import Shape
@@ -24,6 +25,8 @@ SIGHTS = 8
 """Frames that tell what an actor looks like."""
 LIGHTS = 6
 """Frames that tell the light on it."""
+VISIBLE, STANDS = 0.5, 0.3
+"""Visibility of an ankle that is seen, and share of the frames in which one must be."""
 SURE = 230
 """Coverage of 255 from which on a pixel tells of the actor."""
 
@@ -67,9 +70,20 @@ def cast(
 
     if shape == "actor":
         character = replace(character, body=actor.figure)
-    motion = in_place_of(actor.motion, character.body)
+    if stands_in_view(actor):
+        motion = in_place_of(actor.motion, character.body)
+    else:
+        motion = in_view_of(actor.motion, character.body, actor.cameras.centers)
     light, look = (EVEN, Look()) if not relight else lit_as(scene, actor, character)
     return Part(actor, character, motion, light, look)
+
+
+def stands_in_view(actor: Actor) -> bool:
+    """Whether an actor's ankles are mostly seen, so that one can say where it stands."""
+    ankles = actor.track.landmarks[:, [LANDMARKS.index(f"{side}_ankle") for side in ("left", "right")]]
+    x, y, sure = np.moveaxis(ankles, -1, 0)
+    within = (x >= 0) & (x < actor.cameras.width) & (y >= 0) & (y < actor.cameras.height)
+    return bool((within & (sure > VISIBLE)).any(axis=1).mean() > STANDS)
 
 
 def lit_as(scene: LayeredVideo, actor: Actor, character: Character) -> tuple[Lighting, Look]:

@@ -1,23 +1,28 @@
 """A body for everybody in a clip: fitted to landmarks and masks, or taken from the work of an earlier run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
 from diorama.core.actor import Actor
-from diorama.core.person import Track
+from diorama.core.figure import Motion, Skeleton
+from diorama.core.person import LANDMARKS, Track
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
+from diorama.figures.names import SIDES, roles_of
 from diorama.figures.observation import Observation, guessed_camera
 from diorama.figures.solve import fit
 from diorama.media.actors import read_actor, write_actor
 from diorama.perception.base import SMALL_SIDE
 
-LEAST_POINTS = 6
-"""Landmarks that some frame must show of somebody who gets a body."""
+SEEN, SELDOM = 0.5, 0.4
+"""Visibility of a landmark that counts, and share of the frames below which a limb is taken for unseen."""
+LIMBS = {"upper_arm": ("elbow", "wrist"), "thigh": ("knee", "ankle")}
+"""Limbs, and the landmarks that show them."""
 
 
 def bodies(
@@ -73,7 +78,7 @@ def _fitted(
         f"{name}-front",
         person,
         found.figure,
-        found.motion,
+        eased(found.motion, person, size),
         found.cameras.scaled(*size),
         np.arange(first, first + len(points), dtype=np.int64),
         found.error / scale,
@@ -81,6 +86,34 @@ def _fitted(
         found.standing,
         found.shape,
     )
+
+
+def eased(motion: Motion, person: Track, size: tuple[int, int]) -> Motion:
+    """The motion with limbs that are hardly ever seen in their rest pose: they hang down rather than come into the picture.
+
+    Args:
+        motion: of a body whose rest pose is at ease (an A-pose).
+        person: with landmarks in pixels.
+        size: of the picture, height and width.
+    """
+    x, y, sure = np.moveaxis(person.landmarks, -1, 0)
+    seen = (sure > SEEN) & (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
+    roles, rotations = roles_of(motion.skeleton), motion.rotations.copy()
+    for side in SIDES:
+        for first, marks in LIMBS.items():
+            places = [LANDMARKS.index(f"{side}_{mark}") for mark in marks]
+            if f"{side}_{first}" in roles and seen[:, places].any(axis=1).mean() < SELDOM:
+                rotations[:, _below(motion.skeleton, roles[f"{side}_{first}"][0])] = (1, 0, 0, 0)
+    return replace(motion, rotations=rotations)
+
+
+def _below(skeleton: Skeleton, joint: int) -> list[int]:
+    """A joint and all that hang on it."""
+    found = [joint]
+    for other, parent in enumerate(skeleton.parents):
+        if parent in found:
+            found.append(other)
+    return found
 
 
 def observed(person: Track) -> tuple[Float32[np.ndarray, "t 33 3"], Float32[np.ndarray, "t 33 3"] | None]:
