@@ -12,6 +12,7 @@ CV_WITHOUT_GL = $(BIN)/python -c 'import cv2' 2>/dev/null || \
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/01_stereo_film.py demo
+	$(BIN)/python examples/08_recast.py demo
 
 test: lint types layers pytest
 

@@ -15,7 +15,13 @@ from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_colors
 from diorama.media.images import save_image
 from diorama.media.read import open_video
+from diorama.media.store import read_scene
 from diorama.perception.fill import fill
+from diorama.pipelines.animate import animate
+from diorama.pipelines.animate_config import AnimateConfig
+from diorama.pipelines.decompose import decompose
+from diorama.pipelines.decompose_config import DecomposeConfig
+from diorama.pipelines.decompose_page import over_squares
 from diorama.pipelines.gallery import Row, write_gallery
 from diorama.pipelines.page import animation, photo
 from diorama.pipelines.presets import Clip, Look
@@ -106,6 +112,28 @@ def creatures_row() -> Row:
     return Row("Creatures", caption, before, (after,), "diorama data theatre --recipe parts -n 8 -o parts")
 
 
+def recast_row(folder: Path) -> Row:
+    """A man in a car taken apart, and played by an astronaut."""
+    photo_file, scene, film = folder / "astronaut.png", folder / "carphone_scene", folder / "carphone_recast.mp4"
+    save_image(photo_file, data.astronaut())
+    decompose(sample("carphone"), scene, DecomposeConfig(end="1", people=1), overwrite=True)
+    animate(scene, film, AnimateConfig((str(photo_file),)), overwrite=True)
+    layered = read_scene(scene)
+    frames = [next(iter(layer.color[12:13])).image for layer in layered.layers[:2]]
+    alpha = layered.layers[1].alpha
+    assert alpha is not None
+    (coverage,) = alpha[12:13]
+    after = (
+        photo(frames[0], "The scene behind"),
+        photo(over_squares(frames[1], coverage), "The person"),
+        photo(data.astronaut(), "The photo"),
+        animation([frame.image for frame in open_video(film)][::3], "Recast"),
+    )
+    caption = "One photo, no network for pictures: the textured body itself, lit as the scene is."
+    command = "diorama animate --scene carphone.mp4 --character astronaut.png -o recast.mp4"
+    return Row("Somebody else in a clip", caption, photo(frames[1], "The clip"), after, command)
+
+
 def generator_row() -> Row:
     """Somebody that the embedded generator has never met, with and without a preview of the pose."""
     codec, network = load_codec(), load_backbone()
@@ -127,7 +155,7 @@ def main(folder: Path) -> None:
     """Run everything and write the page."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder)]
-    rows += [people_row(), theatre_row(), creatures_row(), generator_row()]
+    rows += [people_row(), theatre_row(), creatures_row(), generator_row(), recast_row(folder)]
     write_gallery(folder / "index.html", rows)
     print(f"open {folder / 'index.html'}")
 

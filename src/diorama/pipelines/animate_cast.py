@@ -25,6 +25,8 @@ SIGHTS = 8
 """Frames that tell what an actor looks like."""
 LIGHTS = 6
 """Frames that tell the light on it."""
+COARSE = 0.015
+"""Metres between texels that tell of light."""
 VISIBLE, STANDS = 0.5, 0.3
 """Visibility of an ankle that is seen, and share of the frames in which one must be."""
 SURE = 230
@@ -91,7 +93,7 @@ def lit_as(scene: LayeredVideo, actor: Actor, character: Character) -> tuple[Lig
 
     sights = sights_of(scene, actor, SIGHTS)
     try:
-        before = character_of_actor(actor, sights)
+        before = character_of_actor(actor, sights, spacing=COARSE)
         gain = exposure_from_actor(character, before)
         lights = [light_of_actor(before, sight).factors for sight in sights[:: max(1, len(sights) // LIGHTS)]]
     except UsageError:  # too little of the actor is seen
@@ -101,14 +103,14 @@ def lit_as(scene: LayeredVideo, actor: Actor, character: Character) -> tuple[Lig
     return Lighting(np.median(np.stack(lights), axis=0).astype(np.float32)).scaled(gain), look
 
 
-def character_of_actor(actor: Actor, sights: Sequence[Sight]) -> Character:
-    """What a scene shows of an actor, as a character.
+def character_of_actor(actor: Actor, sights: Sequence[Sight], *, spacing: float | None = None) -> Character:
+    """What a scene shows of an actor, as a character; `spacing` as in `character_from_photos`.
 
     Raises:
         UsageError: no frame shows it.
     """
 
-    return character_from_photos(actor.figure, sights, together=True)
+    return character_from_photos(actor.figure, sights, together=True, spacing=spacing)
 
 
 def sights_of(scene: LayeredVideo, actor: Actor, count: int) -> list[Sight]:

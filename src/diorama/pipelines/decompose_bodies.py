@@ -89,7 +89,7 @@ def _fitted(
 
 
 def eased(motion: Motion, person: Track, size: tuple[int, int]) -> Motion:
-    """The motion with limbs that are hardly ever seen in their rest pose: they hang down rather than come into the picture.
+    """The motion with limbs that are hardly ever seen in their rest pose: they hang rather than come into view.
 
     Args:
         motion: of a body whose rest pose is at ease (an A-pose).
@@ -102,7 +102,7 @@ def eased(motion: Motion, person: Track, size: tuple[int, int]) -> Motion:
     for side in SIDES:
         for first, marks in LIMBS.items():
             places = [LANDMARKS.index(f"{side}_{mark}") for mark in marks]
-            if f"{side}_{first}" in roles and seen[:, places].any(axis=1).mean() < SELDOM:
+            if f"{side}_{first}" in roles and seen[:, places].mean() < SELDOM:
                 rotations[:, _below(motion.skeleton, roles[f"{side}_{first}"][0])] = (1, 0, 0, 0)
     return replace(motion, rotations=rotations)
 

@@ -33,6 +33,8 @@ MAYBE = 0.1
 """Coverage from which on a pixel may be a person's."""
 RIM = 0.012
 """Part of a person's height by which the hole in the scene is wider than the person."""
+BEYOND = 0.002
+"""Part of a person that may lie beyond the hole and stay in the scene."""
 ROOM = 0.12
 """Part of it that is looked at around a person."""
 
@@ -145,10 +147,12 @@ def _layered(look: _Look, people: list[tuple[Body, Float32[np.ndarray, "v 3"]]])
     for one, found in zip(drawn, peeled, strict=True):
         look.memories[one.body.actor.number].see(small, found.person, found.occluder)
     parts = {d.body.actor.number: _full(p, image) for d, p in zip(drawn, peeled, strict=True)}
-    gone = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
-    gone = _widened(gone, tall / scale)
-    if (gone & ~hole).any():  # skirts reach beyond the body and the network's mask
+    solid = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
+    gone = _widened(solid, tall / scale)
+    if (solid & ~hole).sum() > BEYOND * solid.sum():  # skirts reach beyond the body and the network's mask
         filled, _ = look.background.behind(image, hole | gone, look.frame.index)
+    else:
+        gone &= hole
     return LayerFrame(look.frame, np.where(gone[..., None], filled, image), parts)
 
 
