@@ -5,6 +5,7 @@ Two passes. The first follows the camera and keeps key frames on disk. The secon
 frame borrow from the two nearest ones. Pixels outside the hole are never changed.
 """
 
+import threading
 from collections import OrderedDict
 from pathlib import Path
 
@@ -157,7 +158,7 @@ class KeyFrames:
 
 
 class Background:
-    """The second pass: fills holes in frames of the clip, in any order, in order quickest.
+    """The second pass: fills holes in frames of the clip, in any order, in order quickest; for several threads.
 
     Args:
         keys: from `KeyFrames.finish` or `open_keys`. Completed key frames are kept beside them.
@@ -166,6 +167,7 @@ class Background:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._plates: OrderedDict[int, Plate] = OrderedDict()
+        self._one = threading.RLock()
 
     def behind(self, image: Pixels, hole: Bool[np.ndarray, "hh hw"], index: int) -> tuple[Pixels, Hole]:
         """A frame without what is in the hole.
@@ -198,6 +200,10 @@ class Background:
 
     def plate(self, key: int) -> Plate:
         """A completed key frame: from memory, from disk, or made."""
+        with self._one:
+            return self._plate(key)
+
+    def _plate(self, key: int) -> Plate:
         if key in self._plates:
             self._plates.move_to_end(key)
             return self._plates[key]

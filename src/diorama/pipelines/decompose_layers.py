@@ -1,7 +1,7 @@
 """The second look at a clip: each frame's layers, from the bodies, the masks and the completed scene."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -33,6 +33,8 @@ MAYBE = 0.1
 """Coverage from which on a pixel may be a person's."""
 RIM = 0.012
 """Part of a person's height by which the hole in the scene is wider than the person."""
+AHEAD = 3
+"""Frames that are drawn and filled before they are told apart."""
 BEYOND = 0.002
 """Part of a person that may lie beyond the hole and stay in the scene."""
 ROOM = 0.12
@@ -96,18 +98,22 @@ def bodies_of(actors: Sequence[Actor], keys: Keys, log: Path) -> list[Body]:
 
 
 def layers(video: Video, bodies: Sequence[Body], background: Background, log: Path) -> Iterator[LayerFrame]:
-    """Take the frames of a clip apart, in order."""
+    """Take the frames of a clip apart, in order; bodies are drawn and holes filled a few frames ahead."""
+    memories = {body.actor.number: Memory() for body in bodies}
+    for looked in ahead(_looked_at(video, bodies, background, log), AHEAD):
+        yield _layered(looked, background, memories)
+
+
+def _looked_at(video: Video, bodies: Sequence[Body], background: Background, log: Path) -> "Iterator[_Looked]":
     masks = read_masks(log)
     waiting = next(masks, None)
     poses = {body.actor.number: body.poses() for body in bodies}
-    memories = {body.actor.number: Memory() for body in bodies}
     for index, frame in enumerate(ahead(video)):
         seen: Mapping[int, SoftMask] = {}
         if waiting is not None and waiting[0] == index:
             seen, waiting = waiting[1], next(masks, None)
         here = [body for body in bodies if body.actor.frames[0] <= index <= body.actor.frames[-1]]
-        surfaces = [next(poses[body.actor.number]) for body in here]
-        yield _layered(_Look(frame, index, seen, background, memories), list(zip(here, surfaces, strict=True)))
+        yield _Looked.at(frame, index, [(body, next(poses[body.actor.number])) for body in here], seen, background)
 
 
 def reduced_size(height: int, width: int) -> tuple[int, int]:
@@ -117,59 +123,84 @@ def reduced_size(height: int, width: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """A frame with what is known of it, and of the frames before."""
+class _Looked:
+    """A frame with the bodies drawn into it and the scene behind.
+
+    Attributes:
+        frame: as it is.
+        small: at reduced size.
+        drawn: the bodies.
+        soft: masks of everybody, by number.
+        tall: pixels of the tallest of them, full size.
+        hole: what is filled.
+        filled: the frame without it.
+        borrowed: where it was truly seen.
+    """
 
     frame: Frame
-    index: int
-    masks: Mapping[int, SoftMask]
-    background: Background
-    memories: Mapping[int, Memory]
+    small: UInt8[np.ndarray, "sh sw 3"]
+    drawn: Sequence["_Drawn"]
+    soft: Mapping[int, Map]
+    tall: float
+    hole: Hole
+    filled: Pixels
+    borrowed: Hole
+
+    @staticmethod
+    def at(
+        frame: Frame,
+        index: int,
+        people: Sequence[tuple[Body, Float32[np.ndarray, "v 3"]]],
+        masks: Mapping[int, SoftMask],
+        background: Background,
+    ) -> "_Looked":
+        """Draw the bodies and fill the scene behind them."""
+        image = frame.image
+        small = reduce(image, SIDE)
+        size, scale = small.shape[:2], small.shape[0] / image.shape[0]
+        soft = {number: mask.whole(*size, scale=scale) for number, mask in masks.items()}
+        nobody = np.zeros(size, np.float32)
+        drawn = [_Drawn.of(body, vertices, index, soft.get(body.actor.number, nobody)) for body, vertices in people]
+        if not drawn:
+            nothing = np.zeros(image.shape[:2], bool)
+            return _Looked(frame, small, drawn, soft, 0.0, nothing, image, nothing)
+        parts = [d.covered | (d.soft > MAYBE) for d in drawn] + [s > MAYBE for s in soft.values()]
+        tall = max(d.tall for d in drawn) / scale
+        hole = _widened(_enlarged(np.logical_or.reduce(parts), image.shape[:2]), tall)
+        return _Looked(frame, small, drawn, soft, tall, hole, *background.behind(image, hole, frame.index))
+
+    def with_hole(self, hole: Hole, background: Background) -> "_Looked":
+        """The same with another hole."""
+        filled, borrowed = background.behind(self.frame.image, hole, self.frame.index)
+        return replace(self, hole=hole, filled=filled, borrowed=borrowed)
+
+    def told_apart(self, memories: Mapping[int, Memory]) -> list[Peeled]:
+        """Everybody's layers, at reduced size."""
+        size = self.small.shape[:2]
+        plate = shrink(self.filled, *size)
+        known = cv2.resize((~self.hole | self.borrowed).view(np.uint8), size[::-1], interpolation=cv2.INTER_AREA) > 0
+        views = [_View(self.small, plate, known, other) for other in _others(self.drawn, self.soft)]
+        return [d.peel(view, memories[d.body.actor.number]) for d, view in zip(self.drawn, views, strict=True)]
 
 
-def _layered(look: _Look, people: list[tuple[Body, Float32[np.ndarray, "v 3"]]]) -> LayerFrame:
-    image = look.frame.image
-    if not people:
-        return LayerFrame(look.frame, image, {})
-    small = reduce(image, SIDE)
-    size, scale = small.shape[:2], small.shape[0] / image.shape[0]
-    soft = {number: mask.whole(*size, scale=scale) for number, mask in look.masks.items()}
-    nobody = np.zeros(size, np.float32)
-    drawn = [_Drawn.of(body, vertices, look.index, soft.get(body.actor.number, nobody)) for body, vertices in people]
-    total = np.logical_or.reduce([d.covered | (d.soft > MAYBE) for d in drawn] + [s > MAYBE for s in soft.values()])
-    tall = max(d.tall for d in drawn)
-    hole = _widened(_enlarged(total, image.shape[:2]), tall / scale)
-    filled, peeled = _told_apart(look, small, drawn, soft, hole)
-    beyond = _beyond(hole, peeled)
+def _layered(looked: _Looked, background: Background, memories: Mapping[int, Memory]) -> LayerFrame:
+    image = looked.frame.image
+    if not looked.drawn:
+        return LayerFrame(looked.frame, image, {})
+    peeled = looked.told_apart(memories)
+    beyond = _beyond(looked.hole, peeled)
     if beyond is not None:  # of a thing that reaches out of the hole, the plate still shows the other half
-        hole |= beyond
-        filled, peeled = _told_apart(look, small, drawn, soft, hole)
-    for one, found in zip(drawn, peeled, strict=True):
-        look.memories[one.body.actor.number].see(small, found.person, found.occluder)
-    parts = {d.body.actor.number: _full(p, image) for d, p in zip(drawn, peeled, strict=True)}
+        looked = looked.with_hole(looked.hole | beyond, background)
+        peeled = looked.told_apart(memories)
+    for one, found in zip(looked.drawn, peeled, strict=True):
+        memories[one.body.actor.number].see(looked.small, found.person, found.occluder)
+    parts = {d.body.actor.number: _full(p, image) for d, p in zip(looked.drawn, peeled, strict=True)}
     solid = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
-    gone = _widened(solid, tall / scale)
-    if (solid & ~hole).sum() > BEYOND * solid.sum():  # skirts reach beyond the body and the network's mask
-        filled, _ = look.background.behind(image, hole | gone, look.frame.index)
-    else:
-        gone &= hole
-    return LayerFrame(look.frame, np.where(gone[..., None], filled, image), parts)
-
-
-def _told_apart(
-    look: _Look,
-    small: UInt8[np.ndarray, "sh sw 3"],
-    drawn: Sequence["_Drawn"],
-    soft: Mapping[int, Map],
-    hole: Hole,
-) -> tuple[Pixels, list[Peeled]]:
-    """The frame with the hole filled, and everybody's layers, at reduced size."""
-    filled, borrowed = look.background.behind(look.frame.image, hole, look.frame.index)
-    plate = shrink(filled, *small.shape[:2])
-    known = cv2.resize((~hole | borrowed).view(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
-    views = [_View(small, plate, known, other) for other in _others(drawn, soft)]
-    memories = [look.memories[one.body.actor.number] for one in drawn]
-    return filled, [d.peel(view, m) for d, view, m in zip(drawn, views, memories, strict=True)]
+    gone = _widened(solid, looked.tall)
+    if (solid & ~looked.hole).sum() > BEYOND * solid.sum():  # skirts reach beyond the body and the network's mask
+        looked = looked.with_hole(looked.hole | gone, background)
+    gone &= looked.hole
+    return LayerFrame(looked.frame, np.where(gone[..., None], looked.filled, image), parts)
 
 
 def _beyond(hole: Hole, peeled: Sequence[Peeled]) -> Hole | None:

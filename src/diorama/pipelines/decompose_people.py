@@ -17,7 +17,7 @@ from diorama.media.atomic import atomic_path, write_bytes
 from diorama.perception.background import KeyFrames
 from diorama.perception.base import Tracked
 from diorama.perception.camera_motion import CameraMotion
-from diorama.perception.people_follow import LOOK_BACK, Finder, follow
+from diorama.perception.people_follow import Finder, follow
 from diorama.perception.people_frames import LEAST, SURE, PeopleFrame, tracks
 from diorama.perception.people_log import MaskLog, read_masks
 from diorama.perception.people_mask import SoftMask
@@ -57,7 +57,7 @@ def look(
     if (folder / "people.json").is_file():
         return _read_people(folder)
     progress.begin("people", len(video))
-    held: deque[Tracked] = deque(maxlen=LOOK_BACK + 2)
+    held: deque[Tracked] = deque()
     camera, shots, start = CameraMotion(), list[int](), video.start
 
     def kept() -> Iterator[Tracked]:
@@ -76,7 +76,7 @@ def look(
             progress.advance()
 
         counted = (replace(frame, index=frame.index - start) for frame in follow(kept(), finder))
-        found = tracks(counted, each, least=1 if trusted else LEAST, sure=0 if trusted else SURE)
+        found = tracks(ahead(counted), each, least=1 if trusted else LEAST, sure=0 if trusted else SURE)
     keys.finish()
     people = People(found, np.array(shots, np.int64))
     _write_people(folder, people)
