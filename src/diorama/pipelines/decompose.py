@@ -20,7 +20,7 @@ from diorama.core.person import Track
 from diorama.core.progress import Progress, Silent
 from diorama.core.timing import Timings
 from diorama.core.video import Video
-from diorama.errors import InterruptedRunError, UsageError
+from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError, UsageError
 from diorama.media.atomic import hidden_sibling, write_bytes
 from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
@@ -122,8 +122,13 @@ class _Run:
         for note in self.opened.notes:
             self.progress.note(note)
         work = self._work(resume=resume)
-        actors = self._actors(work)
-        frames = self._layers(work, actors)
+        try:
+            actors = self._actors(work)
+            frames = self._layers(work, actors)
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt | LimitError | OutOfMemoryError):  # a rerun would fail again
+                shutil.rmtree(work, ignore_errors=True)
+            raise
         shutil.rmtree(work, ignore_errors=True)
         return DecomposeResult(self.target, frames, tuple(a.name for a in actors), dict(self.timings.seconds))
 

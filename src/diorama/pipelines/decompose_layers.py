@@ -248,8 +248,8 @@ class _Drawn:
     covered: Hole
     part: tuple[slice, slice]
     colors: Float32[np.ndarray, "ch cw 3"]
-    outside: Map
-    inside: Map
+    outside: Float32[np.ndarray, "ch cw"]
+    inside: Float32[np.ndarray, "ch cw"]
     tall: float
 
     @staticmethod
