@@ -25,7 +25,8 @@ class MapWriter:
 
     def __init__(self, path: Path, *, height: int, width: int, bits: int) -> None:
         self.count = 0
-        self._container = av.open(str(path.absolute()), "w", format="matroska")
+        options = {"fflags": "+bitexact"}  # no random numbers: the same maps give the same bytes
+        self._container = av.open(str(path.absolute()), "w", format="matroska", options=options)
         self._stream = self._container.add_stream("ffv1", rate=1000, options=dict(_CODEC))
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "gray" if bits == 8 else "gray16le"
