@@ -1,17 +1,27 @@
 """The pictures of the README, made from sample clips: python examples/readme_pictures.py"""
 
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from diorama import StereoConfig, StereoRun, stereo
+from diorama.media.encoding import Encoding
 from diorama.media.images import save_image
+from diorama.media.read import open_video
 from diorama.media.stereo import pack
+from diorama.media.store import read_scene
+from diorama.media.write import FrameWriter, StreamSpec
+from diorama.pipelines.animate import animate
+from diorama.pipelines.animate_config import AnimateConfig
+from diorama.pipelines.decompose import decompose
+from diorama.pipelines.decompose_page import over_squares
 from diorama.pipelines.presets import Clip
 from diorama.pipelines.report import colored, marked
 from diorama.pipelines.samples import SampleFolder
+from diorama.theatre.actor import canonical_picture
 from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.look import contact_sheet, depth_picture, number_picture
 from samples import sample
@@ -31,9 +41,33 @@ def theatre() -> None:
     save_image(TARGET / "theatre.jpg", contact_sheet(pictures, 6))
 
 
+def people() -> None:
+    """A clip of the theatre taken apart, and played by somebody else."""
+    made = Script(frames=24, fps=12.0, height=360, width=640, actors=(1, 1), objects=0.6, occluders=0.3)
+    clip = random_clip(12, made)
+    other = random_clip(1012, Script(frames=2, fps=12.0, height=64, width=64, actors=(1, 1))).actors[0]
+    images = [clip.frame(t).image for t in range(len(clip))]
+    with tempfile.TemporaryDirectory() as name:
+        source, scene, film, picture = (Path(name) / n for n in ("clip.mkv", "scene", "film.mkv", "photo.png"))
+        with FrameWriter(source, StreamSpec(640, 360, Fraction(1, 12), Fraction(12)), Encoding("ffv1")) as writer:
+            for number, image in enumerate(images):
+                writer.write(image, number)
+        save_image(picture, canonical_picture(other.dressed, 512)[0])
+        decompose(source, scene)
+        animate(scene, film, AnimateConfig((f"person-1={picture}",), encoding=Encoding("ffv1")))
+        layered = read_scene(scene)
+        behind = next(iter(layered.layers[0].color[6:7])).image
+        cut = [over_squares(images[6], next(iter(layer.alpha[6:7]))) for layer in layered.layers[1:] if layer.alpha]
+        played = next(iter(open_video(film)[6:7])).image
+    photo = np.full((360, 640, 3), 255, np.uint8)
+    photo[:, 140:500] = cv2.resize(canonical_picture(other.dressed, 512)[0], (360, 360), interpolation=cv2.INTER_AREA)
+    save_image(TARGET / "people.jpg", contact_sheet([images[6], behind, *cut, photo, played], 3))
+
+
 def main() -> None:
-    """One row: source, depth, what is uncovered, and both eyes as an anaglyph; and the theatre."""
+    """One row: source, depth, what is uncovered, and both eyes as an anaglyph; and the theatre, and people."""
     theatre()
+    people()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = StereoRun(samples=folder)

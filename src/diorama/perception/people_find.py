@@ -22,7 +22,6 @@ AGAIN, PATIENCE = 3, 24  # frames: how often, and how long, somebody unseen is l
 FIRST_TRIES, TRIES = 8, 2  # candidates that are looked at, of the first frame and of others
 SURE = 0.92  # score of the second and the third look at a candidate
 MOST = 12  # people followed at a time
-CONVINCING = 0.985  # mean score of somebody who needs no word of the detector: scaffolding had 0.96 at most
 PROBATION, ASKED = 6, 3  # frames, and looks of the detector, in which somebody new must prove true
 
 
@@ -58,8 +57,7 @@ class _Trial:
     def failed(self) -> bool:
         """Whether the trial has ended badly."""
         unsure = self.frames == PROBATION and self.scores < SURE * PROBATION
-        alone = self.asked == ASKED and not self.again and self.scores < CONVINCING * PROBATION
-        return unsure or alone
+        return unsure or (self.asked == ASKED and not self.again)
 
 
 class PeopleFinder:
