@@ -15,7 +15,10 @@ SRC = Path(diorama.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
 PUBLIC = {
     "__version__",
+    "Actor",
+    "AnimateConfig",
     "Cameras",
+    "DecomposeConfig",
     "DioramaError",
     "Layer",
     "LayeredVideo",
@@ -23,9 +26,12 @@ PUBLIC = {
     "StereoResult",
     "StereoRun",
     "Video",
+    "animate",
+    "decompose",
     "forward_warp",
     "multiplane_warp",
     "open_video",
+    "read_actors",
     "read_scene",
     "stereo",
     "write_scene",

@@ -9,7 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Actor": "diorama.core.actor",
+    "AnimateConfig": "diorama.pipelines.animate_config",
     "Cameras": "diorama.core.camera",
+    "DecomposeConfig": "diorama.pipelines.decompose_config",
     "DioramaError": "diorama.errors",
     "Layer": "diorama.core.layers",
     "LayeredVideo": "diorama.core.layers",
@@ -17,9 +20,12 @@ _PUBLIC = {
     "StereoResult": "diorama.pipelines.stereo",
     "StereoRun": "diorama.pipelines.stereo",
     "Video": "diorama.core.video",
+    "animate": "diorama.pipelines.animate",
+    "decompose": "diorama.pipelines.decompose",
     "forward_warp": "diorama.geometry.warp",
     "multiplane_warp": "diorama.geometry.warp",
     "open_video": "diorama.media.read",
+    "read_actors": "diorama.media.store",
     "read_scene": "diorama.media.store",
     "stereo": "diorama.pipelines.stereo",
     "write_scene": "diorama.media.store",
