@@ -1,10 +1,13 @@
 """Laws of the code base itself."""
 
 import ast
+import builtins
+import dis
 import importlib
 import pkgutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -107,3 +110,16 @@ def test_importing_twice_is_idempotent() -> None:
 def _python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_every_name_is_known(path: Path) -> None:
+    """Shapes are strings, which no checker tells from names; so code that runs is asked for its own."""
+    module = compile(path.read_text(), str(path), "exec")
+    known = {*dir(builtins), "__file__", "__name__", "__annotations__", "__class__"}
+    known |= {i.argval for i in dis.get_instructions(module) if i.opname in ("STORE_NAME", "STORE_GLOBAL")}
+    codes = [module]
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    asked = {i.argval for code in codes for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    assert asked <= known, asked - known

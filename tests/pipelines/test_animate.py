@@ -112,6 +112,9 @@ def test_a_stopped_run_goes_on_to_the_same_film(
     played(folder, tmp_path / "out.mkv", resume=True)
     one, other = (open_video(tmp_path / name) for name in ("whole.mkv", "out.mkv"))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+    before = (tmp_path / "out.mkv").stat().st_mtime_ns
+    played(folder, tmp_path / "out.mkv", resume=True)  # it is there already
+    assert (tmp_path / "out.mkv").stat().st_mtime_ns == before
 
 
 def test_who_comes_for_whom() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from diorama.errors import InterruptedRunError, MediaError, UsageError
 from diorama.media.encoding import Encoding
+from diorama.media.images import save_image
 from diorama.media.read import open_video
 from diorama.media.store import read_actors, read_manifest, read_scene
 from diorama.media.write import FrameWriter, StreamSpec
@@ -89,6 +90,19 @@ def test_a_stopped_run_goes_on_to_the_same_scene(clip: Path, scene: Path, monkey
     one, two = (json.loads((folder / "scene.json").read_text())["files"] for folder in (scene, again))
     assert {n: f for n, f in one.items() if n != "page.html"} == {n: f for n, f in two.items() if n != "page.html"}
     assert not [entry for entry in os.listdir(clip.parent) if entry.endswith(".work")]
+
+
+@PEOPLE
+def test_a_folder_of_pictures_is_taken_apart_too(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    frames = [frame.image for frame in open_video(clip)[:3]]
+    for number, image in enumerate(frames):
+        save_image(tmp_path / "pictures" / f"{number:03d}.png", image)
+    decompose(tmp_path / "pictures", tmp_path / "scene")
+    layered = read_scene(tmp_path / "scene")
+    for frame, kept in zip(frames, layered.layers[1].color, strict=True):
+        assert np.array_equal(kept.image, frame)
+    assert np.abs(next(iter(layered.composite())).image.astype(int) - frames[0]).mean() < 3
 
 
 @PEOPLE

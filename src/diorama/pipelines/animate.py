@@ -8,7 +8,8 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +29,17 @@ from diorama.media.lock import RunLock
 from diorama.media.manifest import NAME, Manifest
 from diorama.media.mux import Assembly, assemble
 from diorama.media.read import open_media
-from diorama.media.recipe import Input, Recipe, embed_text
+from diorama.media.recipe import Input, Recipe, embed_text, read_recipe
 from diorama.media.store import read_actors, read_manifest, read_scene
 from diorama.media.write import StreamSpec
 from diorama.pipelines.animate_cast import Part, cast, character_of_actor, sights_of
 from diorama.pipelines.animate_config import AnimateConfig
 from diorama.pipelines.animate_diffusion import Generator, generated
 from diorama.pipelines.animate_frames import Drawn, previews, recast
+from diorama.pipelines.animate_motion import motion_for
 from diorama.pipelines.character import character_of_photo
 from diorama.pipelines.decompose import decompose
-from diorama.pipelines.output import Target, make_target, publish
+from diorama.pipelines.output import Target, already_done, make_target, publish
 from diorama.pipelines.presets import Look
 from diorama.pipelines.work import Done, PieceWriter, Shown, WorkFolder
 
@@ -163,9 +165,14 @@ class _Run:
     progress: Progress
 
     def film(self, *, resume: bool) -> int:
-        """Make it; returns the number of frames."""
+        """Make it; returns the number of frames. A finished film is left alone under ``resume``."""
         manifest, recipe = read_manifest(self.folder), self._recipe()
         source = self._source(manifest)
+        if resume and already_done(self.target):
+            if read_recipe(self.target.files[0]).identity != recipe.identity:
+                raise UsageError("the finished film was made with other options", self.target.path, "--overwrite")
+            self.progress.note("already complete, nothing to do")
+            return len(source)
         work = WorkFolder(self.target.path, hashlib.blake2b(_text(recipe).encode()).hexdigest(), resume=resume)
         encoding = self.config.encoding.resolved(self.target.path.suffix.lower(), source.bits)
         try:
@@ -189,8 +196,12 @@ class _Run:
         for actor in self.actors:
             if actor.name in self.roles:
                 character = character_of(self.roles[actor.name], self.progress)
-                shape, relight = self.config.keep_shape, self.config.relight
-                parts.append(cast(self.scene, actor, character, shape=shape, relight=relight))
+                config = self.config
+                part = cast(self.scene, actor, character, shape=config.keep_shape, relight=config.relight)
+                if config.motion:
+                    moved = motion_for(config.motion, actor, part.character.body, config.seed)
+                    part = replace(part, motion=moved)
+                parts.append(part)
                 self.progress.advance()
         return parts
 
@@ -233,7 +244,13 @@ class _Run:
         high, wide = (side + -side % step for side in (source.height, source.width))
         if (high, wide) != (source.height, source.width):
             self.progress.note(f"{source.width}x{source.height} is odd: the last row or column is repeated")
-        return StreamSpec(wide, high, source.time_base, source.fps, 8 if source.bits == 8 else 16, source.color)
+        bits = 8 if source.bits == 8 else 16
+        return StreamSpec(wide, high, source.time_base, source.fps, bits, source.color, self._pixel_shape())
+
+    def _pixel_shape(self) -> Fraction:
+        """Width over height of a pixel, as the clip has it."""
+        file = read_manifest(self.folder).source
+        return Fraction(1) if file is None else open_media(self.folder / file).sar
 
     def _began(self, source: Video) -> int:
         """Ticks by which the film begins earlier than the clip: it is a part of it that moves to time 0."""
@@ -259,7 +276,8 @@ class _Run:
     def _recipe(self) -> Recipe:
         options = {**asdict(self.config.encoding), **asdict(self.config), "character": ", ".join(self.roles)}
         del options["encoding"]
-        options["model"] = Path(self.config.model).name  # where it lies is nobody's business
+        for name in ("model", "motion"):  # where it lies is nobody's business
+            options[name] = Path(str(options[name])).name
         inputs = [Input.of(self.folder), *(Input.of(path_of(who)) for who in self.roles.values())]
         return Recipe(
             "animate", options, tuple(inputs), self.config.seed, diorama.__version__, {"engine": self.config.engine}

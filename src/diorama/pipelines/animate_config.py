@@ -17,6 +17,8 @@ class AnimateConfig:
 
     character: tuple[str, ...] = ()
     """Who comes: a photo, or an actor of a scene as scene#person-1; with several actors as person-1=photo.png."""
+    motion: str = ""
+    """Another motion than the actor's: a file (BVH, AMASS npz, GLB) or a dance such as walk, wave, jump."""
     engine: Engine = "preview"
     """preview: the textured body itself; diffusion: the generator, which adds light, cloth and hair."""
     keep_shape: Shape = "character"

@@ -201,8 +201,8 @@ class _Run:
         with SceneWriter(self.target, self._spec(shown), overwrite=self.target.exists()) as writer:
             writer.actors, writer.provenance = shown, self._recipe()
             for number, done in enumerate(ahead(layers(self.video, people, Background(keys), log), 4)):
-                clock = done.frame.pts, done.frame.duration
-                writer.write(done.frame.image, clock, list(_pieces(done, shown)))
+                clock, image = (done.frame.pts, done.frame.duration), done.frame.image
+                writer.write(image if writer.source else np.zeros_like(image), clock, _pieces(done, shown))
                 moments.see(number, done)
                 self.progress.advance()
             self._spent("layers", began)
@@ -236,7 +236,7 @@ class _Run:
         self.timings.seconds[stage] = time.perf_counter() - began
 
 
-def _pieces(done: LayerFrame, actors: list[Actor]) -> "list[Piece]":
+def _pieces(done: LayerFrame, actors: list[Actor]) -> list[Piece]:
     """The frame's layers in the order of the scene's."""
     nothing = np.zeros(done.scene.shape[:2], np.uint8)
     found = [Piece(done.scene)]
