@@ -19,6 +19,7 @@ from diorama.diffusion.codec import Codec
 from diorama.diffusion.generate import SampleConfig, generate
 from diorama.figures.codes import color_map
 from diorama.geometry.raster import rasterize
+from diorama.pipelines.animate_diffusion import person_of
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.theatre.lesson import Lesson, canonical_of, lesson
 from diorama.train.draws import seed_of
@@ -89,13 +90,15 @@ def measure(
         bare = replace(case.given, preview=None, preview_alpha=None)
         swapped = replace(bare, reference=other.given.reference, reference_codes=other.given.reference_codes)
         nobody = replace(bare, reference=None, reference_codes=None)
+        free = made(case, bare)
         rows.append(
             _compare(
                 case,
                 cases,
                 (number + 1) % len(cases),
                 previewed=made(case, case.given),
-                free=made(case, bare),
+                free=free,
+                composited=_composited(free, case, codec),
                 swapped=made(case, swapped),
                 strangers=[made(case, nobody, seed=seed) for seed in (1, 2)],
             )
@@ -108,6 +111,7 @@ def measure(
         Score(NAME, "without preview, above the warped canonical picture, inside", means["free"], 2.0, unit="dB"),
         Score(NAME, actors, means["actor"] * 100, 90, unit="%"),
         Score(NAME, "silhouette IoU with the true pose", means["silhouette"], 0.85),
+        Score(NAME, "the same, composited as animate does", means["composited"], 0.85),
         Score(NAME, "no reference: difference between two seeds, inside", means["strangers"], 0.1),
     ]
 
@@ -127,6 +131,21 @@ def _made(network: Backbone, codec: Codec, config: SampleConfig, case: Case, giv
     return codec.decode(latents[0].transpose(0, 1)).permute(0, 2, 3, 1).numpy()
 
 
+@torch.no_grad()
+def _composited(made: Frames, case: Case, codec: Codec) -> Frames:
+    """Only the person of what was made, over the scene's own pixels."""
+    assert case.given.scene is not None
+    behind = codec.decode(case.given.scene[0].transpose(0, 1)).permute(0, 2, 3, 1).numpy()
+    shown = np.asarray(case.seen.codes.any(axis=-1))
+    shares = [person_of(_bytes(a), _bytes(b), c) for a, b, c in zip(made, behind, shown, strict=True)]
+    alpha = np.stack(shares)[..., None]
+    return np.asarray(alpha * made + (1 - alpha) * (case.seen.scene / np.float32(255)), np.float32)
+
+
+def _bytes(picture: Float32[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    return np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
+
+
 def _compare(
     case: Case,
     cases: Sequence[Case],
@@ -134,6 +153,7 @@ def _compare(
     *,
     previewed: Frames,
     free: Frames,
+    composited: Frames,
     swapped: Frames,
     strangers: Sequence[Frames],
 ) -> dict[str, float]:
@@ -148,6 +168,7 @@ def _compare(
         "free": psnr(free, true, inside) - psnr(boxed, true, inside),
         "actor": float(nearest == wanted),
         "silhouette": silhouette_iou(free, case),
+        "composited": silhouette_iou(composited, case),
         "strangers": float(np.sqrt(np.mean((strangers[0] - strangers[1])[inside] ** 2))),
     }
 

@@ -141,10 +141,7 @@ def character_of(who: str, progress: Progress) -> Character:
         DioramaError: no such file, scene or actor; nobody in the photo.
     """
     if MARK not in who or Path(who).is_file():
-        subject = character_of_photo(who, progress=progress)
-        for note in subject.notes:
-            progress.note(note)
-        return subject.character
+        return character_of_photo(who, progress=progress).character
     folder, name = path_of(who), who.rpartition(MARK)[2]
     layered, actors = read_scene(folder), {actor.name: actor for actor in read_actors(folder, verify=False)}
     if name not in actors:

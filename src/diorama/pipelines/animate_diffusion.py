@@ -131,7 +131,7 @@ def _piece(part: Part, scene: LayeredVideo, roi: Roi, begin: int, generator: Gen
     assert given.scene is not None
     made, behind = _decoded(generator.codec, latents), _decoded(generator.codec, given.scene)
     seen = zip(made, behind, pictures.shown, strict=True)
-    return [Made(image, _person(image, bare, shown)) for image, bare, shown in seen]
+    return [Made(image, person_of(image, bare, shown)) for image, bare, shown in seen]
 
 
 @torch.inference_mode()
@@ -185,7 +185,7 @@ def _sharpened(drawn: Drawn, detail: Drawn, roi: Roi, frame: int) -> Drawn:
     return Drawn(np.clip(np.rint(drawn.image + fine), 0, 255).astype(np.uint8), drawn.alpha)
 
 
-def _person(
+def person_of(
     made: UInt8[np.ndarray, "s s 3"], scene: UInt8[np.ndarray, "s s 3"], shown: Bool[np.ndarray, "s s"]
 ) -> Float32[np.ndarray, "s s"]:
     """Where a generated picture shows the person: on the body, and near it where it differs from the scene."""
