@@ -12,7 +12,7 @@ from diorama.core.figure import Motion
 from diorama.core.layers import Layer, LayeredVideo, Maps
 from diorama.core.person import Track
 from diorama.core.video import Video
-from diorama.errors import UsageError
+from diorama.errors import MediaError, UsageError
 from diorama.figures.canonical import canonical_view
 from diorama.figures.cast import load_cast
 from diorama.figures.codes import color_map, position_colors
@@ -134,12 +134,17 @@ def test_who_comes_for_whom() -> None:
 
 @pytest.mark.parametrize(
     ("character", "output", "says"),
-    [("#person-9", "out.mkv", "no actor"), ("#person-1", "out.png", "one image"), ("#person-1", "out.xyz", "format")],
+    [
+        ("#person-9", "out.mkv", "no actor"),
+        ("_missing.png", "out.mkv", "no such file"),
+        ("#person-1", "out.png", "one image"),
+        ("#person-1", "out.xyz", "format"),
+    ],
 )
 def test_bad_input_leaves_nothing(
     character: str, output: str, says: str, scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises((UsageError, MediaError), match=says):
         animate(scene[0], tmp_path / output, AnimateConfig((f"{scene[0]}{character}",)))
     assert not list(tmp_path.iterdir())
 

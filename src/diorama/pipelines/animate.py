@@ -20,7 +20,7 @@ from diorama.core.layers import LayeredVideo
 from diorama.core.progress import Progress, Silent
 from diorama.core.video import Frame, Video
 from diorama.diffusion.generate import SampleConfig
-from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError, UsageError
+from diorama.errors import InterruptedRunError, LimitError, MediaError, OutOfMemoryError, UsageError
 from diorama.figures.texture import Character
 from diorama.media.atomic import sweep
 from diorama.media.encoding import Encoding
@@ -95,6 +95,9 @@ def animate(
     layered, actors = read_scene(folder), read_actors(folder, verify=False)
     roles = config.roles([actor.name for actor in actors])
     inputs = [folder, *(path_of(who) for who in roles.values())]
+    for path in inputs:
+        if not path.exists():
+            raise MediaError("no such file", path, "check the path after --character")
     target = make_target(output, Look(), inputs=inputs, overwrite=overwrite, resume=resume)
     if target.still:
         raise UsageError("a film does not fit into one image", target.path, "name a video, such as out.mp4")
