@@ -1,7 +1,10 @@
 """A character in an actor's place: before the scene, behind what is before it, and nothing else changes."""
 
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from diorama.core.figure import Motion
 from diorama.core.layers import Layer, LayeredVideo, Maps
 from diorama.core.person import Track
 from diorama.core.video import Video
+from diorama.diffusion.generate import SampleConfig
 from diorama.errors import MediaError, UsageError
 from diorama.figures.canonical import canonical_view
 from diorama.figures.cast import load_cast
@@ -20,10 +24,13 @@ from diorama.figures.pose import animate as pose
 from diorama.geometry.raster import rasterize
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_video
-from diorama.media.store import write_scene
+from diorama.media.store import read_actors, read_scene, write_scene
 from diorama.pipelines import animate as module
+from diorama.pipelines import animate_diffusion
 from diorama.pipelines.animate import AnimateResult, animate
+from diorama.pipelines.animate_cast import cast, character_of_actor, sights_of
 from diorama.pipelines.animate_config import AnimateConfig
+from diorama.pipelines.animate_diffusion import Generator, generated
 from diorama.pipelines.animate_roi import crop, roi_of, uncrop
 
 FRAMES, SIZE = 5, 96
@@ -117,6 +124,47 @@ def test_a_stopped_run_goes_on_to_the_same_film(
     assert (tmp_path / "out.mkv").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("start", [0, 2])
+def test_sound_and_clock_are_the_clips(start: int, tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    """Also of a part of a clip, which begins at 0."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=12, size=(SIZE, SIZE), audio=True)
+    video = open_video(clip)[start : start + FRAMES]
+    nothing = Maps.from_array(np.zeros((FRAMES, SIZE, SIZE), bool))
+    layers = Layer("scene", video), Layer("person-1", video, nothing), Layer("person-1-front", video, nothing)
+    write_scene(tmp_path / "scene", LayeredVideo(layers), actors=(actor(),), source=clip, source_start=start)
+    photo = tmp_path / "other"
+    who = f"{photo}#person-1"
+    clothed = Maps.from_array(np.ones((FRAMES, SIZE, SIZE), bool))
+    dressed = Layer("scene", video), Layer("person-1", video, clothed), Layer("person-1-front", video, nothing)
+    write_scene(photo, LayeredVideo(dressed), actors=(actor(),))
+    animate(tmp_path / "scene", tmp_path / "out.mkv", AnimateConfig((who,), relight=False, encoding=LOSSLESS))
+    made = open_video(tmp_path / "out.mkv")
+    seconds = [(v.pts - v.pts[0]) * float(v.time_base) for v in (video, made)]
+    assert seconds[1] == pytest.approx(seconds[0], abs=2e-3)  # Matroska counts milliseconds
+    begun = float(made.pts[0] * made.time_base)
+    assert 0 <= begun < 0.1  # sound that starts before the first picture moves both
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        (sound,) = container.streams.audio
+        times = [float(p.pts * p.time_base) for p in container.demux(sound) if p.pts is not None]
+    assert times
+    assert abs(min(times) - begun) < 0.1
+    assert abs(max(times) - begun - float(video.seconds)) < 0.1
+
+
+def test_shape_and_strength(scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    folder, clip, masks, bar = scene
+    who = (f"{folder}#person-1",)
+    options = {"engine": "diffusion", "strength": 0.5, "num_inference_steps": 2, "guidance_scale": 1.0}
+    for name, config in (
+        ("actor", AnimateConfig(who, keep_shape="actor", relight=True, encoding=LOSSLESS)),
+        ("strength", AnimateConfig(who, encoding=LOSSLESS, **options)),
+    ):
+        animate(folder, tmp_path / f"{name}.mkv", config)
+        made = np.stack([frame.image for frame in open_video(tmp_path / f"{name}.mkv")])
+        assert np.array_equal(made[bar & masks], clip[bar & masks])
+        assert np.abs(made.astype(int) - clip)[masks & ~bar].mean() < 60
+
+
 def test_who_comes_for_whom() -> None:
     assert AnimateConfig(("a.png",)).roles(["person-1"]) == {"person-1": "a.png"}
     assert AnimateConfig(("person-2=b.png",)).roles(["person-1", "person-2"]) == {"person-2": "b.png"}
@@ -162,6 +210,24 @@ def test_the_generator_takes_the_actors_place_too(
     assert np.array_equal(made[far], clip[far])
     assert np.array_equal(made[bar & masks], clip[bar & masks])
     assert np.abs(made.astype(int) - clip)[masks & ~bar].mean() < 60  # somebody of about these colours stands there
+
+
+def test_pieces_are_the_same_wherever_a_run_begins(
+    scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(animate_diffusion, "PIECE", 3)
+    monkeypatch.setattr(animate_diffusion, "SHARED", 1)
+    (one,), layered = read_actors(scene[0]), read_scene(scene[0])
+    part = cast(layered, one, character_of_actor(one, sights_of(layered, one, 4)), relight=False)
+    generator = Generator.load(None, SampleConfig(num_inference_steps=1, guidance_scale=1.0))
+    whole = list(islice(generated(part, layered, 0, generator), FRAMES + 1))
+    assert whole[-1] is None  # the actor has gone
+    late = list(islice(generated(part, layered, 3, generator), FRAMES - 3))
+    for a, b in zip(whole[3:FRAMES], late, strict=True):
+        assert a is not None
+        assert b is not None
+        assert np.array_equal(a.image, b.image)
+        assert np.array_equal(a.alpha, b.alpha)
 
 
 def test_squares_follow_a_person_smoothly() -> None:

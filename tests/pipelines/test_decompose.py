@@ -106,6 +106,17 @@ def test_a_folder_of_pictures_is_taken_apart_too(clip: Path, tmp_path: Path) -> 
 
 
 @PEOPLE
+def test_a_part_of_a_clip(clip: Path, tmp_path: Path) -> None:
+    decompose(clip, tmp_path / "scene", DecomposeConfig(start="0.1", end="0.2"))
+    layered, frames = read_scene(tmp_path / "scene"), list(open_video(clip)[3:6])
+    assert read_manifest(tmp_path / "scene").source_start == 3
+    for frame, kept in zip(frames, layered.layers[1].color, strict=True):
+        assert np.array_equal(kept.image, frame.image)
+    (one,) = read_actors(tmp_path / "scene")
+    assert list(one.frames) == [0, 1, 2]
+
+
+@PEOPLE
 def test_nobody_gives_a_scene_of_one_layer(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     clip = make_clip(tmp_path / "empty.mp4", frames=4, size=(64, 96))
     made = decompose(clip, tmp_path / "scene")

@@ -131,14 +131,15 @@ def subject(tracks: Iterable[Track], number: int | None = None) -> Track:
     if not known:
         raise UsageError("no person found", "clip", "give --boxes FILE, or choose a clip that shows a person")
     if number is None:
-        return max(known.values(), key=_area)
+        return max(known.values(), key=filling)
     if number not in known:
         there = ", ".join(f"{t.number} (frames {t.frames[0]}..{t.frames[-1]})" for t in list(known.values())[:8])
         raise UsageError(f"no person {number}", "clip", f"people: {there}")
     return known[number]
 
 
-def _area(track: Track) -> float:
+def filling(track: Track) -> float:
+    """How much of the clip a person fills: box areas summed over frames, square pixels."""
     sides = track.boxes[:, 2:] - track.boxes[:, :2]
     return float(sides.prod(axis=1, dtype=np.float64).sum())
 

@@ -32,8 +32,8 @@ from diorama.figures.harmonics import EVEN, Lighting, shading_of
 from diorama.figures.sight import Sight, Taken, taken_from
 from diorama.figures.texels import SPACING, Texels, at_texels, nearest_texels, texels_of, to_vertices
 
-FINEST, COARSEST = 0.002, 0.012
-"""Metres between texels, whatever the photo shows."""
+FINEST = 0.002
+"""Metres between texels, at least; at most `SPACING`."""
 ENOUGH = 0.15
 """Weight of a texel from which its own colour is taken alone."""
 TWIN = 0.6
@@ -140,13 +140,13 @@ def _lights(figure: Figure, texels: Texels, taken: Sequence[Taken], *, together:
 
 def fitting_spacing(sights: Sequence[Sight]) -> float:
     """Metres between texels so that there is about one for each pixel of the photo that shows the person largest."""
-    finest = COARSEST
+    finest = SPACING
     for sight in sights:
         _, (depth,) = sight.camera.project(sight.vertices.astype(np.float64))
         before = depth[depth > 0.05]
         if len(before):
             finest = min(finest, float(np.median(before) / sight.camera.Ks[0, 0, 0]))
-    return float(np.clip(finest, FINEST, max(SPACING, FINEST)))
+    return max(finest, FINEST)
 
 
 def unlit(taken: Taken, light: Lighting, *, most: float = MOST_LIT) -> Taken:

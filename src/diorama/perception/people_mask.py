@@ -34,7 +34,7 @@ class SoftMask:
             height, width: of the picture wanted.
             scale: size of that picture over the size of the frame.
         """
-        matrix = _centered(self.to_frame * scale)
+        matrix = centered(self.to_frame * scale)
         return np.asarray(cv2.warpAffine(self.values, matrix, (width, height), flags=cv2.INTER_LINEAR), np.float32)
 
     def bounds(self, threshold: float = 0.5) -> Box | None:
@@ -65,7 +65,7 @@ def cut_out(image: Pixels, region: Region, size: int) -> UInt8[np.ndarray, "s s 
     part = eight_bits(image[top:bottom, left:right])
     part, matrix = _reduced(part, region_matrix(region.moved(-left, -top), size))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(part, _centered(matrix), (size, size), flags=flags), np.uint8)
+    return np.asarray(cv2.warpAffine(part, centered(matrix), (size, size), flags=flags), np.uint8)
 
 
 def _window(center: float | int, reach: float, side: int) -> tuple[int, int]:
@@ -86,7 +86,7 @@ def _reduced(
     return np.asarray(cv2.resize(whole, (across, down), interpolation=cv2.INTER_AREA), np.uint8), matrix / factor
 
 
-def _centered(matrix: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
+def centered(matrix: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
     """The same map between middles of pixels, which OpenCV counts from."""
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ np.full(2, CENTER) - CENTER

@@ -39,9 +39,13 @@ def track(frames: Iterable[Frame]) -> Iterator[Tracked]:
 
 def reduce(image: Pixels, side: int = SMALL_SIDE) -> Small:
     """The picture as 8-bit RGB with at most `side` pixels on its longer side (area average; never enlarged)."""
-    height, width = image.shape[:2]
+    return shrink(image, *reduced_size(image.shape[0], image.shape[1], side))
+
+
+def reduced_size(height: int, width: int, side: int = SMALL_SIDE) -> tuple[int, int]:
+    """Height and width of a picture reduced to at most `side` pixels on its longer side; never enlarged."""
     scale = min(1.0, side / max(height, width))
-    return shrink(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def is_cut(before: Small, small: Small, flow: Flow) -> bool:

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from diorama.media.formats import ContainerTags
 from diorama.media.lock import RunLock
 from diorama.media.manifest import NAME, Manifest
 from diorama.media.mux import Assembly, assemble
-from diorama.media.read import open_media
+from diorama.media.read import OpenedVideo, open_media
 from diorama.media.recipe import Input, Recipe, embed_text, read_recipe
 from diorama.media.store import read_actors, read_manifest, read_scene
 from diorama.media.write import StreamSpec
@@ -167,7 +166,8 @@ class _Run:
     def film(self, *, resume: bool) -> int:
         """Make it; returns the number of frames. A finished film is left alone under ``resume``."""
         manifest, recipe = read_manifest(self.folder), self._recipe()
-        source = self._source(manifest)
+        opened = self._opened(manifest)
+        source = opened.video
         if resume and already_done(self.target):
             if read_recipe(self.target.files[0]).identity != recipe.identity:
                 raise UsageError("the finished film was made with other options", self.target.path, "--overwrite")
@@ -176,7 +176,7 @@ class _Run:
         work = WorkFolder(self.target.path, hashlib.blake2b(_text(recipe).encode()).hexdigest(), resume=resume)
         encoding = self.config.encoding.resolved(self.target.path.suffix.lower(), source.bits)
         try:
-            pieces = self._pieces(work, encoding, source)
+            pieces = self._pieces(work, encoding, opened)
         except BaseException as error:
             passing = isinstance(error, KeyboardInterrupt | LimitError | OutOfMemoryError)
             if not passing or not work.done(1):
@@ -205,8 +205,8 @@ class _Run:
                 self.progress.advance()
         return parts
 
-    def _pieces(self, work: WorkFolder, encoding: Encoding, source: Video) -> list[Done]:
-        before = work.done(1)
+    def _pieces(self, work: WorkFolder, encoding: Encoding, opened: OpenedVideo) -> list[Done]:
+        before, source = work.done(1), opened.video
         start = before[-1].last_index + 1 if before else 0
         if before:
             self.progress.note(f"going on at frame {start} of {len(source)}")
@@ -217,7 +217,7 @@ class _Run:
         self.progress.advance(start)
         drawn = {part.actor.layer: self._drawn(part, start) for part in parts}
         frames = recast(source[start:], self.scene[start:], drawn, parts)
-        spec = self._spec(source, encoding)
+        spec = self._spec(opened, encoding)
         writer = PieceWriter(work, (spec,), encoding, PIECE_FRAMES)
         return writer.run(_shown(frames, start, spec, self._began(source)), before, self.progress)
 
@@ -232,25 +232,21 @@ class _Run:
         generator = Generator.load(Path(config.model) if config.model else None, sampling)
         return generated(part, self.scene, start, generator)
 
-    def _source(self, manifest: Manifest) -> Video:
+    def _opened(self, manifest: Manifest) -> OpenedVideo:
         """The clip itself, or where the scene holds none, the scene put together."""
         if manifest.source is None:
-            return self.scene.composite()
-        start = manifest.source_start
-        return open_media(self.folder / manifest.source).video[start : start + manifest.frames]
+            return OpenedVideo(self.scene.composite(), self.folder)
+        opened, start = open_media(self.folder / manifest.source), manifest.source_start
+        return replace(opened, video=opened.video[start : start + manifest.frames])
 
-    def _spec(self, source: Video, encoding: Encoding) -> StreamSpec:
+    def _spec(self, opened: OpenedVideo, encoding: Encoding) -> StreamSpec:
+        source = opened.video
         step = 1 if encoding.codec == "ffv1" else 2  # 4:2:0 needs even sizes
         high, wide = (side + -side % step for side in (source.height, source.width))
         if (high, wide) != (source.height, source.width):
             self.progress.note(f"{source.width}x{source.height} is odd: the last row or column is repeated")
         bits = 8 if source.bits == 8 else 16
-        return StreamSpec(wide, high, source.time_base, source.fps, bits, source.color, self._pixel_shape())
-
-    def _pixel_shape(self) -> Fraction:
-        """Width over height of a pixel, as the clip has it."""
-        file = read_manifest(self.folder).source
-        return Fraction(1) if file is None else open_media(self.folder / file).sar
+        return StreamSpec(wide, high, source.time_base, source.fps, bits, source.color, opened.sar)
 
     def _began(self, source: Video) -> int:
         """Ticks by which the film begins earlier than the clip: it is a part of it that moves to time 0."""

@@ -23,6 +23,7 @@ from diorama.figures.appearance import body_colors
 from diorama.figures.canonical import canonical_pictures
 from diorama.figures.codes import color_map, position_colors
 from diorama.figures.show import posed
+from diorama.figures.texture import Character
 from diorama.geometry.raster import rasterize
 from diorama.perception.shrink import eight_bits
 from diorama.pipelines.animate_cast import Part
@@ -63,6 +64,23 @@ class Generator:
         return Generator(load_backbone(model or EMBEDDED), load_codec(), config)
 
 
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What a character looks like: canonical pictures and their codes, colours and codes of the body's vertices."""
+
+    canonical: UInt8[np.ndarray, "s h w 3"]
+    canonical_codes: UInt8[np.ndarray, "s h w 3"]
+    colors: UInt8[np.ndarray, "v 3"]
+    codes: UInt8[np.ndarray, "v 3"]
+
+    @staticmethod
+    def of(character: Character) -> "_Looks":
+        """Of one character, for all of its frames."""
+        pictures, codes = canonical_pictures(character, SIZE)
+        mesh = character.body.mesh
+        return _Looks(pictures, codes, body_colors(pictures, codes, mesh), position_colors(mesh))
+
+
 def generated(part: Part, scene: LayeredVideo, start: int, generator: Generator) -> Iterator[Drawn | None]:
     """The character in each frame of a clip from frame `start` on; None where the actor is not there.
 
@@ -88,13 +106,13 @@ def _squares(
     part: Part, scene: LayeredVideo, roi: Roi, skipped: int, generator: Generator
 ) -> Iterator[tuple[int, "Made"]]:
     """The actor's frames from its frame `skipped` on, with their numbers."""
-    count, step = len(part.actor.frames), PIECE - SHARED
+    count, step, looks = len(part.actor.frames), PIECE - SHARED, _Looks.of(part.character)
     begun = min(skipped, max(count - 1, 0)) // step * step
     kept: list[Made] = []
     if 0 < begun < count:
-        kept = _piece(part, scene, roi, begun - step, generator)[step:]
+        kept = _piece(part, scene, roi, begun - step, generator, looks)[step:]
     for begin in range(begun, count, step) if skipped < count else ():
-        made = _piece(part, scene, roi, begin, generator)
+        made = _piece(part, scene, roi, begin, generator, looks)
         for place, old in enumerate(kept):
             made[place] = made[place].faded(old, (place + 1) / (len(kept) + 1))
         last = begin + PIECE >= count
@@ -122,9 +140,9 @@ class Made:
         return Drawn(uncrop(self.image, roi, frame, height, width), alpha)
 
 
-def _piece(part: Part, scene: LayeredVideo, roi: Roi, begin: int, generator: Generator) -> list[Made]:
+def _piece(part: Part, scene: LayeredVideo, roi: Roi, begin: int, generator: Generator, looks: "_Looks") -> list[Made]:
     """The frames of an actor from its frame `begin` on, at most `PIECE`."""
-    pictures = _pictures(part, scene, roi, begin)
+    pictures = _pictures(part, scene, roi, begin, looks)
     given = given_of(pictures, generator.codec)
     assert given.preview is not None
     latents = generate(generator.network, given, given.preview, config=generator.config, start=given.preview)
@@ -140,12 +158,10 @@ def _decoded(codec: Codec, latents: Float[torch.Tensor, "1 c t lh lw"]) -> UInt8
     return (frames * 255).round().to(torch.uint8).numpy()
 
 
-def _pictures(part: Part, scene: LayeredVideo, roi: Roi, begin: int) -> Pictures:
+def _pictures(part: Part, scene: LayeredVideo, roi: Roi, begin: int, looks: "_Looks") -> Pictures:
     """What the generator is given, at `SIZE`."""
     body, first = part.character.body.mesh, int(part.actor.frames[0])
     end = min(begin + PIECE, len(part.actor.frames))
-    canonical, canonical_codes = canonical_pictures(part.character, SIZE)
-    looks, codes = body_colors(canonical, canonical_codes, body), position_colors(body)
     found: list[tuple[np.ndarray, ...]] = []
     surfaces = posed(part.character.body, part.motion[begin:end])
     layers = _layers(scene[first + begin : first + end], part)
@@ -153,10 +169,10 @@ def _pictures(part: Part, scene: LayeredVideo, roi: Roi, begin: int) -> Pictures
         fragments = rasterize(vertices, body.faces, roi.camera(part.cameras, place, SIZE))
         whole = crop(before, roi, place, SIZE) > 127
         here = crop(below, roi, place, SIZE), crop(image, roi, place, SIZE), whole
-        drawn = color_map(fragments, body.faces, looks), color_map(fragments, body.faces, codes)
+        drawn = color_map(fragments, body.faces, looks.colors), color_map(fragments, body.faces, looks.codes)
         found.append((*here, *drawn, fragments.face_ids >= 0))
     below, image, before, preview, told, shown = (np.stack(part) for part in zip(*found, strict=True))
-    return Pictures(image, below, before, preview, shown, told, canonical, canonical_codes)
+    return Pictures(image, below, before, preview, shown, told, looks.canonical, looks.canonical_codes)
 
 
 def _layers(scene: LayeredVideo, part: Part) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64, UInt8
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
 from diorama.figures.pose import joint_positions
+from diorama.perception.people_mask import centered
 
 ROOM = 0.2
 """Part of the joints' extent that is added on each side, for head, hands, feet and cloth."""
@@ -61,7 +62,7 @@ def roi_of(motion: Motion, cameras: Cameras) -> Roi:
 
 def crop(image: UInt8[np.ndarray, "h w *c"], roi: Roi, frame: int, size: int) -> UInt8[np.ndarray, "s s *c"]:
     """The square of a frame; what lies beyond the picture repeats its border."""
-    matrix = _between_middles(roi.matrix(frame, size))
+    matrix = centered(roi.matrix(frame, size))
     shrunk = roi.sides[frame] / size
     if shrunk > 1.5:  # fine patterns would flicker
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * shrunk)
@@ -71,16 +72,9 @@ def crop(image: UInt8[np.ndarray, "h w *c"], roi: Roi, frame: int, size: int) ->
 
 def uncrop(picture: np.ndarray, roi: Roi, frame: int, height: int, width: int) -> np.ndarray:
     """A square brought back into a frame of `height` x `width`, zero beside it; "s s" or "s s c" of any type."""
-    matrix = _between_middles(roi.matrix(frame, picture.shape[0]))
+    matrix = centered(roi.matrix(frame, picture.shape[0]))
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP if picture.ndim == 3 else cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(picture, matrix, (width, height), flags=flags))
-
-
-def _between_middles(matrix: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
-    """The same map between middles of pixels, which OpenCV counts from."""
-    moved = matrix.copy()
-    moved[:, 2] += matrix[:, :2] @ np.full(2, 0.5) - 0.5
-    return moved
 
 
 def _smooth(values: Float[np.ndarray, "t c"], width: int) -> Float64[np.ndarray, "t c"]:

@@ -16,7 +16,7 @@ import numpy as np
 import diorama
 from diorama.core.actor import Actor
 from diorama.core.parallel import ahead
-from diorama.core.person import Track
+from diorama.core.person import Track, filling
 from diorama.core.progress import Progress, Silent
 from diorama.core.timing import Timings
 from diorama.core.video import Video
@@ -156,11 +156,15 @@ class _Run:
         """Everybody who gets layers, from far to near."""
         keys, finder = KeyFrames(work / "keys"), self._finder()
         began = time.perf_counter()
-        people = look(self.video, finder, keys, work, self.progress, trusted=finder is not None)
+        try:
+            people = look(self.video, finder, keys, work, self.progress, trusted=finder is not None)
+        finally:
+            if finder is not None:
+                finder.close()
         self._spent("people", began)
         if not people.tracks:
             self.progress.note("nobody was found: the scene has one layer; --boxes FILE says where people are")
-        chosen = sorted(people.tracks, key=_filling, reverse=True)[: self.config.people]
+        chosen = sorted(people.tracks, key=filling, reverse=True)[: self.config.people]
         if len(chosen) < len(people.tracks):
             self.progress.note(f"{len(people.tracks)} people were found, the {len(chosen)} largest get layers")
         began, size = time.perf_counter(), (self.video.height, self.video.width)
@@ -229,7 +233,8 @@ class _Run:
         options = {k: ",".join(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
         for name in ("boxes", "landmarks", "masks"):  # where files lie is nobody's business
             options[name] = bool(options[name])
-        models = {"people": "file" if options["boxes"] or options["landmarks"] else "mediapipe", "body": "cast"}
+        given = any(options[name] for name in ("boxes", "landmarks", "masks"))
+        models = {"people": "file" if given else "mediapipe", "body": "cast"}
         return Recipe("decompose", options, (Input.of(self.opened.path),), 0, diorama.__version__, models)
 
     def _spent(self, stage: str, began: float) -> None:
@@ -244,11 +249,6 @@ def _pieces(done: LayerFrame, actors: list[Actor]) -> list[Piece]:
         person, before = done.parts.get(actor.number, (nothing, nothing))
         found += [Piece(done.frame.image, person), Piece(done.frame.image, before)]
     return found
-
-
-def _filling(person: Track) -> float:
-    sides = person.boxes[:, 2:] - person.boxes[:, :2]
-    return float(sides.prod(axis=1, dtype=np.float64).sum())
 
 
 def _distance(actor: Actor) -> float:

@@ -17,7 +17,6 @@ from diorama.figures.names import SIDES, roles_of
 from diorama.figures.observation import Observation, guessed_camera
 from diorama.figures.solve import fit
 from diorama.media.actors import read_actor, write_actor
-from diorama.perception.base import SMALL_SIDE
 
 SEEN, SELDOM = 0.5, 0.4
 """Visibility of a landmark that counts, and share of the frames below which a limb is taken for unseen."""
@@ -127,9 +126,3 @@ def observed(person: Track) -> tuple[Float32[np.ndarray, "t 33 3"], Float32[np.n
     world = np.full((count, 33, 3), np.nan, np.float32)
     world[person.frames - first] = person.world
     return points, world
-
-
-def small_size(height: int, width: int) -> tuple[int, int]:
-    """The size at which outlines are looked at."""
-    scale = min(1.0, SMALL_SIDE / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -20,7 +20,7 @@ from diorama.perception.peel import Around, Peeled, peel
 from diorama.perception.peel_memory import Memory
 from diorama.perception.people_log import read_masks
 from diorama.perception.people_mask import SoftMask
-from diorama.perception.shots import reduce
+from diorama.perception.shots import reduce, reduced_size
 from diorama.perception.shrink import shrink
 from diorama.perception.upsample import upsample
 from diorama.pipelines.decompose_colors import BodyView, surface_colors
@@ -74,7 +74,7 @@ class LayerFrame:
 
 def bodies_of(actors: Sequence[Actor], keys: Keys, log: Path) -> list[Body]:
     """The actors with their colours, told by the key frames that show them."""
-    sizes = reduced_size(*keys.shape)
+    sizes = reduced_size(*keys.shape, SIDE)
     chosen = {actor.number: _chosen(actor, keys) for actor in actors}
     views: dict[int, list[BodyView]] = {actor.number: [] for actor in actors}
     wanted = {int(keys.frames[key]) for several in chosen.values() for key in several}
@@ -114,12 +114,6 @@ def _looked_at(video: Video, bodies: Sequence[Body], background: Background, log
             seen, waiting = waiting[1], next(masks, None)
         here = [body for body in bodies if body.actor.frames[0] <= index <= body.actor.frames[-1]]
         yield _Looked.at(frame, index, [(body, next(poses[body.actor.number])) for body in here], seen, background)
-
-
-def reduced_size(height: int, width: int) -> tuple[int, int]:
-    """The size at which layers are told apart."""
-    scale = min(1.0, SIDE / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,7 @@ from diorama.perception.people_follow import Finder, follow
 from diorama.perception.people_frames import LEAST, SURE, PeopleFrame, tracks
 from diorama.perception.people_log import MaskLog, read_masks
 from diorama.perception.people_mask import SoftMask
-from diorama.perception.shots import track
-from diorama.pipelines.decompose_bodies import small_size
+from diorama.perception.shots import reduced_size, track
 
 PERSON = 0.3
 """Coverage from which on a pixel is kept out of the background."""
@@ -95,7 +94,7 @@ def union(tracked: Tracked, masks: list[SoftMask]) -> Bool[np.ndarray, "sh sw"]:
 
 def outline_masks(log: Path, person: Track, height: int, width: int) -> Bool[np.ndarray, "t h w"]:
     """A person's masks from its first to its last frame, of a clip of `height` x `width`, at reduced size."""
-    size = small_size(height, width)
+    size = reduced_size(height, width)
     first, last = int(person.frames[0]), int(person.frames[-1])
     out = np.zeros((last - first + 1, *size), bool)
     for index, masks in read_masks(log):
