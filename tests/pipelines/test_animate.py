@@ -1,6 +1,7 @@
 """A character in an actor's place: before the scene, behind what is before it, and nothing else changes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -163,6 +164,29 @@ def test_shape_and_strength(scene: tuple[Path, np.ndarray, np.ndarray, np.ndarra
         made = np.stack([frame.image for frame in open_video(tmp_path / f"{name}.mkv")])
         assert np.array_equal(made[bar & masks], clip[bar & masks])
         assert np.abs(made.astype(int) - clip)[masks & ~bar].mean() < 60
+
+
+def test_two_actors_are_recast_in_one_run(
+    scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    folder, clip, masks, _ = scene
+    one = actor()
+    moved = replace(one.motion, root=one.motion.root + np.array([0.5, 0, 0], np.float32))
+    two = replace(one, name="person-2", number=2, layer="person-2", occluder=None, motion=moved)
+    one = replace(one, occluder=None)
+    color, nothing = Video.from_array(clip), Maps.from_array(np.zeros_like(masks))
+    layers = Layer("scene", color), Layer("person-1", color, Maps.from_array(masks)), Layer("person-2", color, nothing)
+    write_scene(tmp_path / "scene", LayeredVideo(layers), actors=(one, two))
+    played = {}
+    for given in (("person-1",), ("person-2",), ("person-1", "person-2")):
+        who = tuple(f"{name}={folder}#person-1" for name in given)
+        animate(tmp_path / "scene", tmp_path / "out.mkv", AnimateConfig(who, encoding=LOSSLESS), overwrite=True)
+        played[given] = np.stack([frame.image for frame in open_video(tmp_path / "out.mkv")])
+    first, second, both = played.values()
+    left, right = ((made != clip).any(axis=-1) for made in (first, second))
+    assert (right & ~left).mean() > 0.02
+    assert np.array_equal(both[right & ~left], second[right & ~left])
+    assert np.array_equal(both[~right], first[~right])
 
 
 def test_who_comes_for_whom() -> None:
