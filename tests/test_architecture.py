@@ -25,6 +25,7 @@ PUBLIC = {
     "DioramaError",
     "Layer",
     "LayeredVideo",
+    "PersonConfig",
     "StereoConfig",
     "StereoResult",
     "StereoRun",
@@ -34,6 +35,7 @@ PUBLIC = {
     "forward_warp",
     "multiplane_warp",
     "open_video",
+    "person",
     "read_actors",
     "read_scene",
     "stereo",
@@ -78,7 +80,7 @@ def test_importing_loads_no_heavy_library() -> None:
 LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
     *("diorama.pipelines.rig_set", "diorama.diffusion", "diorama.train", "diorama.bench"),
-    *("diorama.pipelines.decompose", "diorama.pipelines.animate"),
+    *("diorama.pipelines.decompose", "diorama.pipelines.animate", "diorama.pipelines.person"),
     *("diorama.pipelines.character", "diorama.pipelines._character"),
 )
 """What may load torch at import: it is of no use without."""

@@ -16,7 +16,6 @@ from diorama.core.figure import Motion
 from diorama.core.layers import Layer, LayeredVideo, Maps
 from diorama.core.person import Track
 from diorama.core.video import Video
-from diorama.diffusion.generate import SampleConfig
 from diorama.errors import MediaError, UsageError
 from diorama.figures.canonical import canonical_view
 from diorama.figures.cast import load_cast
@@ -26,12 +25,13 @@ from diorama.geometry.raster import rasterize
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_video
 from diorama.media.store import read_actors, read_scene, write_scene
-from diorama.pipelines import animate as module
 from diorama.pipelines import animate_diffusion
+from diorama.pipelines import film as module
 from diorama.pipelines.animate import AnimateResult, animate
 from diorama.pipelines.animate_cast import cast, character_of_actor, sights_of
 from diorama.pipelines.animate_config import AnimateConfig
 from diorama.pipelines.animate_diffusion import Generator, generated
+from diorama.pipelines.animate_engine import Asked
 from diorama.pipelines.animate_roi import crop, roi_of, uncrop
 
 FRAMES, SIZE = 5, 96
@@ -243,7 +243,7 @@ def test_pieces_are_the_same_wherever_a_run_begins(
     monkeypatch.setattr(animate_diffusion, "SHARED", 1)
     (one,), layered = read_actors(scene[0]), read_scene(scene[0])
     part = cast(layered, one, character_of_actor(one, sights_of(layered, one, 4)), relight=False)
-    generator = Generator.load(None, SampleConfig(num_inference_steps=1, guidance_scale=1.0))
+    generator = Generator.load(None, Asked(1, 1.0))
     whole = list(islice(generated(part, layered, 0, generator), FRAMES + 1))
     assert whole[-1] is None  # the actor has gone
     late = list(islice(generated(part, layered, 3, generator), FRAMES - 3))

@@ -18,9 +18,10 @@ from diorama.errors import MediaError, ModelError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.observation import guessed_camera
 from diorama.media.images import save_image
+from diorama.perception.matting import refined
 from diorama.perception.people_frames import Sighting
 from diorama.pipelines import _character_photo
-from diorama.pipelines._character_photo import Portrait, refined
+from diorama.pipelines._character_photo import Portrait
 from diorama.pipelines.character import (
     Subject,
     character_of_photo,
@@ -223,7 +224,7 @@ def portrait(beyond: tuple[str, ...] = (), unseen: tuple[str, ...] = (), turn: f
     out = np.array([name.split("_")[-1] in beyond for name in LANDMARKS])
     points[[i for i, name in enumerate(LANDMARKS) if name in unseen], 2] = 0
     photo, mask = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32)
-    return Portrait(photo, mask, points, world, guessed_camera(64, 64), out, ())
+    return Portrait(photo, (0, 0, 64, 64), mask, points, world, guessed_camera(64, 64), out, ())
 
 
 def test_what_is_made_up_is_said() -> None:

@@ -18,7 +18,7 @@ from diorama.cli.bench import Bench
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
 from diorama.cli.data import Data
 from diorama.cli.models import Models
-from diorama.cli.people import AnimateCommand, DecomposeCommand
+from diorama.cli.people import AnimateCommand, DecomposeCommand, PersonCommand
 from diorama.cli.train import Train
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
@@ -26,6 +26,7 @@ Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
     | Annotated[AnimateCommand, tyro.conf.subcommand("animate")]
+    | Annotated[PersonCommand, tyro.conf.subcommand("person")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -33,7 +34,7 @@ Command: TypeAlias = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
-COMMANDS = ("stereo", "decompose", "animate", "reproduce", "data", "models", "train", "bench", "doctor")
+COMMANDS = ("stereo", "decompose", "animate", "person", "reproduce", "data", "models", "train", "bench", "doctor")
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 

@@ -1,4 +1,4 @@
-"""``diorama decompose`` and ``diorama animate``: people of a clip taken out, and played by others."""
+"""``diorama decompose``, ``animate`` and ``person``: people taken out of clips, played by others, in new poses."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ import tyro
 from diorama.cli.commands import Common, tell_made
 from diorama.pipelines.animate_config import AnimateConfig
 from diorama.pipelines.decompose_config import DecomposeConfig
+from diorama.pipelines.person_config import PersonConfig
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class AnimateCommand:
     """Put another character into a clip: diorama animate --scene clip.mp4 --character photo.png -o out.mp4"""
 
     scene: str
-    """A folder that decompose made; or a clip, which is taken apart first, into <output>_scene."""
+    """A folder that decompose made; a clip, which is taken apart first, into <output>_scene; or, with --motion, a
+    picture or a colour such as white."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """Film to write."""
     overwrite: bool = False
@@ -77,6 +79,36 @@ class AnimateCommand:
             scene = scene_of(self.scene, self.output, resume=self.resume, progress=progress)
             made = animate(
                 scene, self.output, self.config, overwrite=self.overwrite, resume=self.resume, progress=progress
+            )
+        tell_made(self.common, made.files, made.extras, made.frames, made.seconds)
+        return 0
+
+
+@dataclass(frozen=True)
+class PersonCommand:
+    """Show somebody in new poses: diorama person photo.png --motion walk -o out.mp4"""
+
+    photos: tyro.conf.Positional[tuple[str, ...]]
+    """Photos of one person; the first says where it stands, the others show more of it."""
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """Film to write; or a picture: the pose, or a sheet of poses."""
+    overwrite: bool = False
+    """Replace an existing output."""
+    resume: bool = False
+    """Go on with an unfinished film."""
+    config: PersonConfig = PersonConfig()
+    common: Common = Common()
+
+    def run(self) -> int:
+        """Make it; returns the exit code."""
+        from diorama.cli.progress import make_progress
+        from diorama.core.memory import keep_freed_memory
+        from diorama.pipelines.person import person
+
+        keep_freed_memory()
+        with make_progress(quiet=self.common.quiet or self.common.json) as progress:
+            made = person(
+                self.photos, self.output, self.config, overwrite=self.overwrite, resume=self.resume, progress=progress
             )
         tell_made(self.common, made.files, made.extras, made.frames, made.seconds)
         return 0

@@ -1,7 +1,9 @@
-"""MIMO's networks from the release's own files, and videos from them (arXiv 2409.16160; specs/mimo.md).
+"""Videos from MIMO's networks and their relatives (arXiv 2409.16160; specs/mimo.md, scd.md).
 
-A character's picture is read once; pose pictures steer each frame; the bare scene lies beside the noise. Sizes follow
-from the shapes of the tensors, so a small model of the same layout runs through the same code.
+A character's picture is read once; pose pictures steer each frame; the bare scene lies beside the noise. So it is in
+the release. The paper's own networks take vertex codes for poses and what is before the person too, those of
+Moore-AnimateAnyone no scene, and SCD reads the picture with the denoiser itself, in the pose that the picture shows.
+Sizes follow from the shapes of the tensors, so a small model of the same layout runs through the same code.
 """
 
 import math
@@ -21,6 +23,7 @@ from diorama.diffusion.conditioning import Conditioning
 from diorama.diffusion.denoise import Denoiser, from_eps, from_v, from_x0
 from diorama.diffusion.guidance import guided_together
 from diorama.diffusion.levels import Schedule, Spacing, levels
+from diorama.diffusion.mimo_patches import patch_tokens
 from diorama.diffusion.noise import Noise
 from diorama.diffusion.pose_encoder import encode_poses
 from diorama.diffusion.reference_cache import ReferenceCache
@@ -38,14 +41,16 @@ class MimoNetworks:
     """What the release holds, ready to run.
 
     Attributes:
-        denoiser: the video network; 8 input channels (MIMO: noise and scene) or 4 (Moore-AnimateAnyone: noise alone).
+        denoiser: the video network; 8 input channels (MIMO: noise and scene), 12 (as in its paper: and what is before
+            the person) or 4 (Moore-AnimateAnyone, SCD: noise alone).
         reference: the network that reads the character's picture.
-        pose_encoder: pose pictures to a residual.
+        pose_encoder: pose pictures, or maps of vertex codes, to a residual.
         codec: pixels to latents.
         image_encoder: CLIP's, for the context token.
         schedule: the levels the denoiser was trained on.
         spacing, offset: which of them a sampler visits.
         prediction: what the denoiser says, a name of `PREDICTIONS`.
+        patches: whether all tokens of the picture are read, or the one of the whole (`image_tokens`).
     """
 
     denoiser: UNetMotionModel
@@ -57,15 +62,21 @@ class MimoNetworks:
     spacing: Spacing = "trailing"
     offset: int = 1
     prediction: str = "v_prediction"
+    patches: bool = False
 
     def bound(self, cond: Conditioning) -> Denoiser:
         """The denoiser under conditions."""
         return PREDICTIONS[self.prediction](motion_unet.bind(self.denoiser, cond), self.schedule)
 
     @property
+    def layers(self) -> int:
+        """How many videos lie beside the noise: none, the scene, or it and what is before the person."""
+        return int(self.denoiser.conv_in.in_channels // self.codec.channels - 1)
+
+    @property
     def takes_scene(self) -> bool:
         """Whether latents of the scene lie beside the noise."""
-        return bool(self.denoiser.conv_in.in_channels > self.codec.channels)
+        return self.layers > 0
 
 
 @dataclass(frozen=True)
@@ -74,31 +85,41 @@ class MimoInputs:
 
     Attributes:
         reference: r pictures of the character, alone on white; one as in the release, or several views.
-        poses: motion maps on black, one a frame.
+        poses: motion maps on black, one a frame; or maps of numbers, such as vertex codes.
         scene: the bare scene, one picture a frame, or one for all; None where the networks take none.
         mask: 1 where the reference shows the character; None: everything is looked at.
+        occluder: what is before the person, on black; as `scene`.
+        reference_poses: the poses that the references show (SCD).
+        preview: frames to begin from where not all steps are walked.
     """
 
     reference: UInt8[torch.Tensor, "r rh rw 3"]
-    poses: UInt8[torch.Tensor, "t h w 3"]
+    poses: UInt8[torch.Tensor, "t h w 3"] | Float[torch.Tensor, "t h w k"]
     scene: UInt8[torch.Tensor, "s sh sw 3"] | None = None
     mask: Float[torch.Tensor, "m mh mw"] | None = None
+    occluder: UInt8[torch.Tensor, "o oh ow 3"] | None = None
+    reference_poses: UInt8[torch.Tensor, "q qh qw 3"] | None = None
+    preview: UInt8[torch.Tensor, "p ph pw 3"] | None = None
 
     def __post_init__(self) -> None:
         size = self.poses.shape[1:3]
-        for name, value in (("reference", self.reference), ("scene", self.scene), ("mask", self.mask)):
+        for name in ("reference", "scene", "mask", "occluder", "reference_poses", "preview"):
+            value = getattr(self, name)
             if value is not None and value.shape[1:3] != size:
                 given = f"{name} of {tuple(value.shape[1:3])}, poses of {tuple(size)}"
                 raise UsageError(given, name, "bring all pictures to one size")
         if not len(self.poses) or not len(self.reference):
             given = f"{len(self.reference)} references, {len(self.poses)} poses"
             raise UsageError(given, "MimoInputs", "give one of each, or more")
-        if self.scene is not None and len(self.scene) not in (1, len(self.poses)):
-            given = f"{len(self.scene)} pictures of the scene for {len(self.poses)} poses"
-            raise UsageError(given, "scene", "give one a frame, or one for all")
-        if self.mask is not None and len(self.mask) != len(self.reference):
-            given = f"{len(self.mask)} masks for {len(self.reference)} references"
-            raise UsageError(given, "mask", "give one for each")
+        for name, layer in (("scene", self.scene), ("occluder", self.occluder)):
+            if layer is not None and len(layer) not in (1, len(self.poses)):
+                given = f"{len(layer)} pictures of the {name} for {len(self.poses)} poses"
+                raise UsageError(given, name, "give one a frame, or one for all")
+        for name, each in (("mask", self.mask), ("reference_poses", self.reference_poses)):
+            if each is not None and len(each) != len(self.reference):
+                raise UsageError(f"{len(each)} for {len(self.reference)} references", name, "give one for each")
+        if self.preview is not None and len(self.preview) != len(self.poses):
+            raise UsageError(f"{len(self.preview)} for {len(self.poses)} poses", "preview", "give one a frame")
 
 
 @dataclass(frozen=True)
@@ -114,6 +135,7 @@ class MimoSettings:
         cuts: first frames of later shots, for open windows.
         strength: of the reference, see `ReferenceCache.scaled`.
         poses_at_once: frames in a call of the pose encoder.
+        share: of the steps that are walked: 1 from noise, less from `MimoInputs.preview`.
     """
 
     num_inference_steps: int = 25
@@ -125,6 +147,7 @@ class MimoSettings:
     cuts: tuple[int, ...] = ()
     strength: float | int = 1.0
     poses_at_once: int = 8
+    share: float | int = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,20 +179,22 @@ def generate(
         OutOfMemoryError: also with smaller windows.
     """
     with torch.inference_mode():
-        latents = _latents(networks, inputs, settings, start=start, generator=generator, progress=progress)
+        latents = sampled(networks, inputs, settings, start=start, generator=generator, progress=progress)
         frames = decode_video(networks.codec, latents[0])
     return MimoResult(latents.clone(), frames.clone())  # ordinary tensors again
 
 
-def _latents(
+@torch.inference_mode()
+def sampled(
     networks: MimoNetworks,
     inputs: MimoInputs,
-    settings: MimoSettings,
+    settings: MimoSettings = MimoSettings(),
     *,
-    start: torch.Tensor | None,
-    generator: torch.Generator | None,
-    progress: Progress | None,
+    start: Float[torch.Tensor, "1 c t h w"] | None = None,
+    generator: torch.Generator | None = None,
+    progress: Progress | None = None,
 ) -> Float[torch.Tensor, "1 c t h w"]:
+    """The latents of `generate`, for those who decode frames as they need them."""
     windows = settings.windows.fits(networks.denoiser.config.motion_max_seq_length)
     x = _start(networks, inputs, start, generator)
     cond, free = condition(networks, inputs, settings)
@@ -186,8 +211,25 @@ def _latents(
 
     path = levels(networks.schedule, settings.num_inference_steps, networks.spacing, offset=networks.offset)
     each = shifted(bind, x.shape[2], windows, steps=len(path) - 1, cuts=settings.cuts)
+    left_out = _left_out(inputs, settings)
+    if left_out:
+        assert inputs.preview is not None
+        at = path[left_out]
+        x = at.alpha * _encoded(networks, inputs.preview)[None] + at.sigma * x
     draw = None if generator is None else Noise([generator])
-    return sample(descend(path, each), x, solver=settings.solver, draw=draw, progress=progress)
+    plan = descend(path[left_out:], each[left_out:])
+    return sample(plan, x, solver=settings.solver, draw=draw, progress=progress)
+
+
+def _left_out(inputs: MimoInputs, settings: MimoSettings) -> int:
+    """How many of the first steps are not walked; one is, whatever the share."""
+    if not 0 <= settings.share <= 1:
+        raise UsageError(f"a share of {settings.share}", "share", "give 0 to 1")
+    steps = settings.num_inference_steps
+    left_out = steps - max(1, round(settings.share * steps))
+    if left_out > 0 and inputs.preview is None:
+        raise UsageError(f"{settings.share} of the steps, from nothing", "preview", "give one, or a share of 1")
+    return max(left_out, 0)
 
 
 def _start(
@@ -218,36 +260,59 @@ def condition(
     Raises:
         UsageError: pictures that do not fit the networks.
     """
-    if networks.takes_scene != (inputs.scene is not None):
-        given = "no scene" if inputs.scene is None else "a scene"
-        wanted = "give one" if networks.takes_scene else "leave it out"
-        raise UsageError(f"{given} for a denoiser of {networks.denoiser.conv_in.in_channels} channels", "scene", wanted)
     weight = networks.denoiser.conv_in.weight
-    poses = torch.cat(
-        [
-            encode_poses(networks.pose_encoder, _floats(part, weight), at_once=settings.poses_at_once)
-            for part in inputs.poses.split(settings.poses_at_once)
-        ],
-        dim=1,
-    )[None].to(weight)
-    scene = None
-    if inputs.scene is not None:
-        scene = _encoded(networks, inputs.scene)[None].expand(-1, -1, len(inputs.poses), -1, -1)
-    tokens = image_tokens(networks.image_encoder, inputs.reference).to(weight)
+    beside = _beside(networks, inputs)
+    poses = _residual(networks, inputs.poses, settings)
+    read = patch_tokens if networks.patches else image_tokens
+    tokens = read(networks.image_encoder, inputs.reference).to(weight)
     context = tokens.flatten(0, 1)[None]
-    cache = _read(networks, inputs, tokens, settings.strength)
-    free = Conditioning(scene, torch.zeros_like(context), None, poses)
-    return Conditioning(scene, context, cache, poses), free
+    cache = _read(networks, inputs, tokens, settings)
+    free = Conditioning(beside, torch.zeros_like(context), None, poses)
+    return Conditioning(beside, context, cache, poses), free
+
+
+def _beside(networks: MimoNetworks, inputs: MimoInputs) -> Float[torch.Tensor, "1 c t h w"] | None:
+    """Latents of the layers that the denoiser is given beside the noise."""
+    for place, (name, layer) in enumerate((("scene", inputs.scene), ("occluder", inputs.occluder))):
+        wanted = networks.layers > place
+        if wanted != (layer is not None):
+            given = f"no {name}" if layer is None else f"pictures of the {name}"
+            told = f"{given} for a denoiser of {networks.denoiser.conv_in.in_channels} channels"
+            raise UsageError(told, name, "give one" if wanted else "leave it out")
+    layers = [layer for layer in (inputs.scene, inputs.occluder) if layer is not None]
+    if not layers:
+        return None
+    count = len(inputs.poses)
+    return torch.cat([_encoded(networks, layer)[None].expand(-1, -1, count, -1, -1) for layer in layers], dim=1)
+
+
+def _residual(networks: MimoNetworks, poses: torch.Tensor, settings: MimoSettings) -> Float[torch.Tensor, "1 r t h w"]:
+    """What the pose encoder says of all frames."""
+    weight, at_once = networks.denoiser.conv_in.weight, settings.poses_at_once
+    first = networks.pose_encoder.get_parameter("conv_in.weight")
+    if poses.shape[3] != first.shape[1]:
+        given = f"poses of {poses.shape[3]} channels"
+        raise UsageError(given, "poses", f"this pose encoder takes {first.shape[1]}")
+    parts = (_floats(part, weight) for part in poses.split(at_once))
+    if poses.is_floating_point():  # of any number of channels
+        each = [networks.pose_encoder(part.to(first)).transpose(0, 1) for part in parts]
+    else:
+        each = [encode_poses(networks.pose_encoder, part, at_once=at_once) for part in parts]
+    return torch.cat(each, dim=1)[None].to(weight)
 
 
 def _read(
-    networks: MimoNetworks, inputs: MimoInputs, tokens: Float[torch.Tensor, "r 1 d"], strength: float | int
+    networks: MimoNetworks, inputs: MimoInputs, tokens: Float[torch.Tensor, "r n d"], settings: MimoSettings
 ) -> ReferenceCache:
     """Keys and values of all pictures of the character, side by side."""
+    strength = settings.strength
     latents = _encoded(networks, inputs.reference).transpose(0, 1)
+    shown: list[torch.Tensor | None] = [None] * len(latents)
+    if inputs.reference_poses is not None:
+        shown = list(_residual(networks, inputs.reference_poses, settings).split(1, dim=2))
     caches: list[ReferenceCache] = []
     for number, (picture, token) in enumerate(zip(latents.split(1), tokens.split(1), strict=True)):
-        told = Conditioning(context=token)
+        told = Conditioning(context=token, residual=shown[number])
         one = motion_unet.read_reference(networks.reference, picture, told, reader=networks.denoiser)
         if inputs.mask is not None:
             size = (latents.shape[2], latents.shape[3])
@@ -267,5 +332,7 @@ def _encoded(networks: MimoNetworks, pictures: Frames) -> Float[torch.Tensor, "c
     return torch.cat(list(encode_stream(networks.codec, (_floats(part, weight) for part in parts))), dim=1)
 
 
-def _floats(pictures: Frames, like: torch.Tensor) -> Float[torch.Tensor, "t 3 h w"]:
-    return pictures.permute(0, 3, 1, 2).to(like) / 255
+def _floats(pictures: torch.Tensor, like: torch.Tensor) -> Float[torch.Tensor, "t c h w"]:
+    """Channels first; bytes become 0 to 1, other numbers stay."""
+    moved = pictures.permute(0, 3, 1, 2).to(like)
+    return moved if pictures.is_floating_point() else moved / 255

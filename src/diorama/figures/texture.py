@@ -46,7 +46,7 @@ HAIRLINE = 1
 """Edges from the face within which the colour of hair is not taken for the rest of it."""
 CROWN, BACK = 0.75, 0.35
 """Part of the head's height above which, and of its depth behind which, it shows the colour of hair."""
-NEAREST = 0.05
+NEAREST = 0.15
 """Weight of a continued colour against 1 for one that is seen; lower is smoother."""
 ALIKE = 24.0
 """Mean difference of two sides' colours (0..255) from which they do not lend to each other."""

@@ -25,7 +25,7 @@ from diorama.perception.base import Tracked
 from diorama.perception.camera_motion import CameraMotion, Homography, regridded, shift, widened
 from diorama.perception.shrink import shrink
 
-__all__ = ["Background", "KeyFrames", "Keys", "open_keys"]
+__all__ = ["Background", "KeyFrames", "Keys", "invent", "open_keys"]
 
 EVERY = 8
 """Frames between key frames; fewer where the camera moves much."""

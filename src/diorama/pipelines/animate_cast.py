@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from diorama.core.actor import Actor
 from diorama.core.camera import Cameras
@@ -15,6 +15,7 @@ from diorama.errors import UsageError
 from diorama.figures.harmonics import EVEN, Lighting
 from diorama.figures.pose import animate
 from diorama.figures.shade import Look, exposure_from_actor, light_of_actor, look_of
+from diorama.figures.shadow import Ground
 from diorama.figures.sight import Sight
 from diorama.figures.stand_in import in_place_of, in_view_of
 from diorama.figures.texture import Character, character_from_photos
@@ -34,22 +35,47 @@ SURE = 230
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """Where somebody comes who was not there: what a film asks an `Actor` for.
+
+    Attributes:
+        name, layer, occluder: as of an `Actor`; nothing is before it.
+        motion: of any body, that says where to stand.
+        cameras: one a frame.
+        frames: of the scene.
+    """
+
+    name: str
+    motion: Motion
+    cameras: Cameras
+    frames: Int64[np.ndarray, " t"]
+    occluder: str | None = None
+
+    @property
+    def layer(self) -> str:
+        """Named as who comes."""
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """A character that plays an actor.
 
     Attributes:
-        actor: who is replaced.
+        actor: who is replaced, or the place where nobody was.
         character: who comes instead; its body in the shape that is played.
         motion: of the character's body, one pose a frame of the actor.
         light: on it, in the world of the actor's cameras.
         look: sharpness and grain of the scene.
+        ground: on which its own shadow falls; None where the scene keeps that of the actor.
     """
 
-    actor: Actor
+    actor: Actor | Place
     character: Character
     motion: Motion
     light: Lighting
     look: Look
+    ground: Ground | None = None
 
     @property
     def cameras(self) -> Cameras:

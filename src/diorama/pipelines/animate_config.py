@@ -11,39 +11,61 @@ Engine = Literal["preview", "diffusion"]
 Shape = Literal["character", "actor"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlayConfig:
+    """How a character is drawn, and how the film is written."""
+
+    motion: str = ""
+    """What the character does (default: as the actor it replaces): a file (BVH, AMASS npz, GLB), a picture or a clip of
+    somebody, another scene, or a dance such as walk, wave, jump."""
+    engine: Engine = "preview"
+    """preview: the textured body itself; diffusion: the generator, which adds light, cloth and hair."""
+    model: str = ""
+    """Networks: embedded (default); a file or folder that was trained here; or a folder of released ones (MIMO,
+    Moore-AnimateAnyone), as downloaded or converted, whose own steps and guidance hold where these are not given."""
+    num_inference_steps: int | None = None
+    """Steps of the generator (default: 12; released networks have their own)."""
+    guidance_scale: float | None = None
+    """How far the generator goes towards the character's looks; 1 halves the time (default: 1.5; 3.5 as released)."""
+    strength: float | None = None
+    """Where the generator begins: 1 from noise, lower from the preview (default: 0.5; 1 for released networks)."""
+    seconds: float = 4.0
+    """Of a dance before a picture; all other motions are as long as they are."""
+    fps: float = 25.0
+    """Frames a second before a picture."""
+    at: tuple[float, float, float] = (0.5, 0.92, 0.7)
+    """Where to stand where nobody stood: feet from the left and from the top, and height, as parts of the picture."""
+    travel: bool = False
+    """Whether a dance or a motion file leads the person away; else it moves on its place. Filmed motions always do."""
+    seed: int = 0
+    """Of the noise, the grain, and the style of a dance."""
+    encoding: Encoding = Encoding()
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps is not None and self.num_inference_steps < 1:
+            raise UsageError(f"{self.num_inference_steps} steps", "--num-inference-steps", "give 1 or more")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UsageError(f"strength {self.strength}", "--strength", "give 0 to 1")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}", "--seed", "give 0 or more")
+        if not 0.04 <= self.seconds <= 600:
+            raise UsageError(f"{self.seconds} seconds", "--seconds", "give 0.04 to 600")
+        if not 1 <= self.fps <= 120:
+            raise UsageError(f"{self.fps} frames a second", "--fps", "give 1 to 120")
+        if not (all(-1 <= value <= 2 for value in self.at) and self.at[2] >= 0.02):
+            raise UsageError(f"at {self.at}", "--at", "give parts of the picture, such as 0.5 0.92 0.7")
+
+
 @dataclass(frozen=True)
-class AnimateConfig:
+class AnimateConfig(PlayConfig):
     """How characters are put into a scene."""
 
     character: tuple[str, ...] = ()
     """Who comes: a photo, or an actor of a scene as scene#person-1; with several actors as person-1=photo.png."""
-    motion: str = ""
-    """Another motion than the actor's: a file (BVH, AMASS npz, GLB) or a dance such as walk, wave, jump."""
-    engine: Engine = "preview"
-    """preview: the textured body itself; diffusion: the generator, which adds light, cloth and hair."""
     keep_shape: Shape = "character"
     """Whose proportions are kept."""
     relight: bool = True
     """Whether characters take on the light, exposure, sharpness and grain of the scene."""
-    model: str = ""
-    """A generator that was trained here (its safetensors file); default: the embedded one."""
-    num_inference_steps: int = 12
-    """Steps of the generator."""
-    guidance_scale: float = 1.5
-    """How far the generator goes towards the character's looks; 1 halves the time."""
-    strength: float = 1.0
-    """Where the generator begins: 1 from noise, lower from the preview."""
-    seed: int = 0
-    """Of the noise and the grain."""
-    encoding: Encoding = Encoding()
-
-    def __post_init__(self) -> None:
-        if self.num_inference_steps < 1:
-            raise UsageError(f"{self.num_inference_steps} steps", "--num-inference-steps", "give 1 or more")
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"strength {self.strength}", "--strength", "give 0 to 1")
-        if self.seed < 0:
-            raise UsageError(f"seed {self.seed}", "--seed", "give 0 or more")
 
     def roles(self, names: Sequence[str]) -> dict[str, str]:
         """Who comes for whom, by the names of the scene's actors.

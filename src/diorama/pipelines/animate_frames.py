@@ -1,7 +1,7 @@
 """Frames of a scene with characters in the places of actors; all other pixels stay as they are."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,13 +11,12 @@ from diorama.core.layers import Layer, LayeredVideo, Map, over
 from diorama.core.parallel import ahead
 from diorama.core.video import Frame, Pixels, Video
 from diorama.figures.shade import matched
+from diorama.figures.shadow import contact_shadow
 from diorama.figures.show import posed, show_one
 from diorama.pipelines.animate_cast import Part
 
 RIM = 0.012
 """Part of the picture's height around a person that goes with it: soft edges, cloth. As wide as the scene is filled."""
-
-
 AHEAD = 4
 """Frames that are read and drawn before they are needed."""
 
@@ -29,10 +28,12 @@ class Drawn:
     Attributes:
         image: its colours.
         alpha: coverage, 0..1.
+        left: how much of the light its shadow leaves of what is behind; None: it throws none.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     alpha: Float32[np.ndarray, "h w"]
+    left: Float32[np.ndarray, "h w"] | None = None
 
 
 def previews(part: Part, start: int, seed: int) -> Iterator[Drawn | None]:
@@ -54,6 +55,30 @@ def previews(part: Part, start: int, seed: int) -> Iterator[Drawn | None]:
         yield Drawn(done.image, done.alpha)
     while True:
         yield None
+
+
+def on_ground(drawn: Iterator[Drawn | None], part: Part, start: int) -> Iterator[Drawn | None]:
+    """Characters with their shadows on the ground that the part stands on; as they come where it has none.
+
+    Args:
+        drawn: of each frame from `start` on.
+        part: who plays whom.
+        start: the first frame.
+    """
+    if part.ground is None:
+        yield from drawn
+        return
+    first, count = int(part.actor.frames[0]), len(part.actor.frames)
+    skipped = min(max(start - first, 0), count)
+    surfaces = iter(posed(part.character.figure, part.motion[skipped:]) if skipped < count else ())
+    place = skipped
+    for one in drawn:
+        if one is None:
+            yield None
+            continue
+        left = contact_shadow(next(surfaces), part.ground, part.cameras[place : place + 1])
+        place += 1
+        yield replace(one, left=left)
 
 
 def recast(
@@ -104,11 +129,14 @@ def _laid(drawn: Drawn | None, below: Pixels | None) -> tuple[Pixels, Bool[np.nd
     """A character over what is behind it, and where it changes that."""
     assert drawn is not None
     assert below is not None
-    deep = below.dtype == np.uint16
+    deep, there = below.dtype == np.uint16, drawn.alpha > 0
+    if drawn.left is not None:
+        dark = np.rint(below * drawn.left[..., None]).astype(below.dtype)
+        below, there = np.where(drawn.left[..., None] < 1, dark, below), there | (drawn.left < 1)
     most = np.iinfo(below.dtype).max
     alpha: Map = np.rint(drawn.alpha * np.float32(most)).astype(below.dtype)
     image = drawn.image.astype(np.uint16) * np.uint16(257) if deep else drawn.image
-    return over(image, alpha, below), alpha > 0
+    return over(image, alpha, below), there
 
 
 def _widened(mask: Bool[np.ndarray, "h w"], reach: int) -> Bool[np.ndarray, "h w"]:

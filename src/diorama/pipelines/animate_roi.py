@@ -60,14 +60,18 @@ def roi_of(motion: Motion, cameras: Cameras) -> Roi:
     return Roi(centers, sides)
 
 
-def crop(image: UInt8[np.ndarray, "h w *c"], roi: Roi, frame: int, size: int) -> UInt8[np.ndarray, "s s *c"]:
-    """The square of a frame; what lies beyond the picture repeats its border."""
+def crop(
+    image: UInt8[np.ndarray, "h w *c"], roi: Roi, frame: int, size: int, *, beyond: int | None = None
+) -> UInt8[np.ndarray, "s s *c"]:
+    """The square of a frame; what lies beyond the picture repeats its border, or is of the value `beyond`."""
     matrix = centered(roi.matrix(frame, size))
     shrunk = roi.sides[frame] / size
     if shrunk > 1.5:  # fine patterns would flicker
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * shrunk)
-    flags = cv2.INTER_LINEAR
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    mode = cv2.BORDER_REPLICATE if beyond is None else cv2.BORDER_CONSTANT
+    value = (beyond or 0,) * 4
+    done = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=value)
+    return np.asarray(done)
 
 
 def uncrop(picture: np.ndarray, roi: Roi, frame: int, height: int, width: int) -> np.ndarray:

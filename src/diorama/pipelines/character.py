@@ -3,6 +3,7 @@
 What the picture does not show (a back, feet beyond its edge) is continued from what it does, and said so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from diorama.errors import UsageError
 from diorama.media.images import save_image
 from diorama.media.read import open_media
 from diorama.perception.shrink import eight_bits
-from diorama.pipelines._character_photo import Portrait, portrait_of
+from diorama.pipelines._character_photo import Crop, Portrait, portrait_of
 
 if TYPE_CHECKING:
     from diorama.figures.sight import Sight
@@ -54,6 +55,8 @@ class Subject:
         fit: of that body to the picture, one frame.
         sight: the picture with the mask and the posed body.
         photo: the part of the picture around the person.
+        picture: all of it.
+        crop: left, top, right, bottom of that part in the picture.
         notes: what the user should know: who was chosen, what is made up.
     """
 
@@ -61,7 +64,17 @@ class Subject:
     fit: "Fit"
     sight: "Sight"
     photo: UInt8[np.ndarray, "h w 3"]
+    picture: UInt8[np.ndarray, "ph pw 3"]
+    crop: Crop
     notes: tuple[str, ...]
+
+    def coverage(self) -> Float32[np.ndarray, "ph pw"]:
+        """Of the person in the whole picture, 0..1."""
+        left, top, right, bottom = self.crop
+        whole = np.zeros(self.picture.shape[:2], np.float32)
+        mask = self.sight.mask.astype(np.float32)
+        whole[top:bottom, left:right] = cv2.resize(mask, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        return whole
 
 
 def character_of_photo(
@@ -104,7 +117,39 @@ def character_of_photo(
     notes = (*portrait.notes, *made_up(portrait), *_doubts(fit, sight), _shown(character))
     for note in notes:
         told.note(note)
-    return Subject(character, fit, sight, portrait.photo, notes)
+    return Subject(character, fit, sight, portrait.photo, frame.image, portrait.crop, notes)
+
+
+def character_of_photos(
+    paths: Sequence[str | Path], *, person: int | None = None, progress: Progress | None = None
+) -> Subject:
+    """The character of several photos of one person, standing as in the first one.
+
+    Args:
+        paths: one picture or more; the first says what shape the body has, the others what it does not show.
+        person: which of several in the first one, from 1 at the left; the largest by default, and in the others.
+        progress: told of steps and notes.
+
+    Raises:
+        DioramaError: as `character_of_photo`.
+    """
+    from diorama.figures.texture import character_from_photos
+
+    first = character_of_photo(paths[0], person=person, progress=progress)
+    if len(paths) == 1:
+        return first
+    told = Silent() if progress is None else progress
+    sights = [first.sight]
+    for path in paths[1:]:
+        frame, coverage = _read(path)
+        portrait = portrait_of(frame, coverage, where=str(path))
+        fit, sight = _fitted(portrait, str(path), first.fit.shape)
+        for note in (*portrait.notes, *_doubts(fit, sight)):
+            told.note(f"{Path(path).name}: {note}")
+        sights.append(sight)
+    character = character_from_photos(first.fit.figure, sights)
+    told.note(f"{len(sights)} photos: {_shown(character)}")
+    return replace(first, character=character)
 
 
 def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
@@ -124,8 +169,8 @@ def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
     return replace(frame, image=image, alpha=None), None if (alpha >= SOLID).all() else alpha
 
 
-def _fitted(portrait: Portrait, where: str) -> tuple["Fit", "Sight"]:
-    """The body in the picture."""
+def _fitted(portrait: Portrait, where: str, shape: Float32[np.ndarray, " k"] | None = None) -> tuple["Fit", "Sight"]:
+    """The body in the picture, of a shape that is known or looked for."""
     from diorama.figures.cast import load_cast
     from diorama.figures.observation import Observation
     from diorama.figures.pose import animate
@@ -138,7 +183,7 @@ def _fitted(portrait: Portrait, where: str) -> tuple["Fit", "Sight"]:
         raise UsageError("the mask shows nobody", where, "give a clearer photo, or the person's coverage with --mask")
     space = None if world is None else world[None]
     seen = Observation(points[None], "mediapipe33", portrait.camera, RATE, space, solid[None])
-    found = fit(seen, load_cast(), FitConfig(weights=replace(FitConfig().weights, **CLOSE)))
+    found = fit(seen, load_cast(), FitConfig(weights=replace(FitConfig().weights, **CLOSE)), shape=shape)
     vertices: Float32[np.ndarray, "v 3"] = animate(found.figure, found.motion)[0]
     return found, Sight(portrait.photo, portrait.mask, vertices, portrait.camera)
 
