@@ -17,7 +17,7 @@ class Weights:
 
     Attributes:
         name: what the user types, e.g. ``--depth depth-anything-v2-small``.
-        question: which perception question it answers, or ``generate``.
+        question: which perception question it answers (depth; detector, segmenter, pose of people), or ``generate``.
         source: repository on the hub, ``organisation/name``.
         files: what must be present for the model to load.
         licence: SPDX name, or the hub's name where SPDX has none.
@@ -79,6 +79,24 @@ WEIGHTS = (
     _depth("zoedepth", "Intel/zoedepth-nyu-kitti", "MIT", 1379, commercial=True),
     _depth("dpt", "Intel/dpt-large", "Apache-2.0", 1368, commercial=True),
 )
+
+
+def _people(name: str, question: str, source: str, megabytes: int, about: str) -> Weights:
+    return Weights(name, question, source, _FILES, "Apache-2.0", True, megabytes, about=about)
+
+
+_DETECTS, _OUTLINES, _STANDS = "people in a picture", "outlines of people through a clip", "17 landmarks of a person"
+
+PEOPLE = (
+    _people("rtdetr-r18", "detector", "PekingU/rtdetr_r18vd", 81, _DETECTS),
+    _people("rtdetr-r50", "detector", "PekingU/rtdetr_r50vd", 172, _DETECTS),
+    _people("rtdetr-v2-r50", "detector", "PekingU/rtdetr_v2_r50vd", 172, _DETECTS),
+    _people("sam2-tiny", "segmenter", "facebook/sam2.1-hiera-tiny", 156, _OUTLINES),
+    _people("sam2-small", "segmenter", "facebook/sam2.1-hiera-small", 184, _OUTLINES),
+    _people("vitpose-base-simple", "pose", "usyd-community/vitpose-base-simple", 344, _STANDS),
+    _people("vitpose-base", "pose", "usyd-community/vitpose-base", 360, _STANDS),
+)
+"""What ``diorama decompose --detector``, ``--segmenter`` and ``--pose`` can name."""
 
 _OPENRAIL = "commercial use within the licence's list of forbidden uses"
 _STABILITY = "commercial use below 1 million dollars of revenue a year"
@@ -249,8 +267,8 @@ EMBEDDED: tuple[Weights, ...] = (
 )
 """Weights that ship inside the package; `Weights.packaged` says where."""
 
-ALL = WEIGHTS + GENERATORS + EMBEDDED
-"""Everything that `diorama models` knows; `WEIGHTS` are those of perception alone."""
+ALL = WEIGHTS + PEOPLE + GENERATORS + EMBEDDED
+"""Everything that `diorama models` knows; `WEIGHTS` are those that answer depth."""
 
 DEFAULT_DEPTH = "depth-anything-v2-small"
 """What ``--depth hub`` means."""

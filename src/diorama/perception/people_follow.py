@@ -21,9 +21,24 @@ class Finder(Protocol):
     """Names the people of one frame after the other: `PeopleFinder`, `people_given.GivenFinder`."""
 
     name: str
-    network: PoseNetwork
 
     def __call__(self, tracked: Tracked) -> PeopleFrame: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class BatchFinder(Protocol):
+    """A finder that looks at several frames at once: `people_hub_find.HubFinder`."""
+
+    def ahead(self, shots: Iterable[Tracked]) -> Iterator[Tracked]: ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Knows some things better than the finder: `people_hub_find.HubRefiner`."""
+
+    def __call__(self, tracked: Tracked, frame: PeopleFrame) -> PeopleFrame: ...
 
     def close(self) -> None: ...
 
@@ -32,7 +47,11 @@ Held = deque[tuple[Tracked, PeopleFrame]]
 
 
 def follow(
-    shots: Iterable[Tracked], finder: Finder | None = None, *, look_back: int = LOOK_BACK
+    shots: Iterable[Tracked],
+    finder: Finder | None = None,
+    *,
+    look_back: int = LOOK_BACK,
+    refiner: Refiner | None = None,
 ) -> Iterator[PeopleFrame]:
     """Everybody in each frame, in order, `look_back` frames late, so many frames being held.
 
@@ -40,19 +59,20 @@ def follow(
         shots: consecutive frames with their shots; a cut ends all tracks.
         finder: who finds; by default a `PeopleFinder`, which is closed at the end. One that is given stays open.
         look_back: frames; 0 answers at once and traces nobody back.
+        refiner: goes over each frame when nothing more will be known of it; stays open.
     """
     finds = finder or PeopleFinder()
     held: Held = deque()
     try:
-        for tracked in shots:
+        for tracked in finds.ahead(shots) if isinstance(finds, BatchFinder) else shots:
             if tracked.first:
-                yield from _released(held, 0)
+                yield from _released(held, 0, refiner)
             frame = finds(tracked)
             if isinstance(finds, PeopleFinder) and held:
                 _trace_back(finds.network, held, frame)
             held.append((tracked, frame))
-            yield from _released(held, look_back)
-        yield from _released(held, 0)
+            yield from _released(held, look_back, refiner)
+        yield from _released(held, 0, refiner)
     finally:
         if finder is None:
             finds.close()
@@ -65,9 +85,10 @@ def find_people(
     return follow(track(frames), finder, look_back=look_back)
 
 
-def _released(held: Held, left: int) -> Iterator[PeopleFrame]:
+def _released(held: Held, left: int, refiner: Refiner | None) -> Iterator[PeopleFrame]:
     while len(held) > left:
-        yield held.popleft()[1]
+        tracked, frame = held.popleft()
+        yield frame if refiner is None else refiner(tracked, frame)
 
 
 def _trace_back(network: PoseNetwork, held: Held, frame: PeopleFrame) -> None:

@@ -79,7 +79,7 @@ class GivenFinder:
 
     def _pose(self, tracked: Tracked, person: GivenPerson, masks: Mapping[int, SoftMask]) -> Pose | None:
         """The network's answer in the box, with whatever the files know better."""
-        around = _around(person.box)
+        around = around_box(person.box)
         before = self._regions.get(person.number or 0)
         region = before if before is not None and before.like(around) else around
         pose = self.network(tracked.frame.image, region)
@@ -87,20 +87,22 @@ class GivenFinder:
             return None
         mask = masks.get(person.number or 0, pose.mask)
         score = person.score if person.landmarks is None else float(person.landmarks[:, 2].mean())
-        landmarks = pose.person.landmarks if person.landmarks is None else _completed(person.landmarks, pose)
-        known = PersonFrame(person.box, score, landmarks, pose.person.world)
+        own = pose.person
+        landmarks = own.landmarks if person.landmarks is None else completed(person.landmarks, own.landmarks)
+        known = PersonFrame(person.box, score, landmarks, own.world)
         return replace(pose, person=known, mask=mask)
 
 
-def _around(box: Box) -> Region:
+def around_box(box: Box) -> Region:
+    """Where the landmark network looks for somebody whose box is known."""
     center, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     return Region(float(center[0]), float(center[1]), ROOM * float(sides.max()))
 
 
-def _completed(given: Points, pose: Pose) -> Points:
-    """The file's landmarks, and those that it lacks from the network, unseen: fingers, mouth."""
+def completed(given: Points, others: Points) -> Points:
+    """The landmarks given, and those that they lack from others, unseen: fingers, mouth."""
     missing = given[:, 2] <= 0
-    joined = np.where(missing[:, None], pose.person.landmarks, given)
+    joined = np.where(missing[:, None], others, given)
     joined[missing, 2] = 0
     assert joined.shape == (len(LANDMARKS), 3)
     return joined.astype(np.float32)

@@ -28,8 +28,8 @@ from diorama.media.recipe import Input, Recipe
 from diorama.media.safe import Limits
 from diorama.media.scene_writer import LayerSpec, Piece, SceneSpec, SceneWriter
 from diorama.perception.background import Background, KeyFrames, open_keys
-from diorama.perception.people_files import ClipSize, MaskFile, read_boxes, read_landmarks
-from diorama.perception.people_follow import Finder
+from diorama.perception.people_answers import PeopleAnswers, PeopleChoice, resolve
+from diorama.perception.people_files import ClipSize
 from diorama.pipelines.decompose_bodies import bodies
 from diorama.pipelines.decompose_config import DecomposeConfig
 from diorama.pipelines.decompose_layers import LayerFrame, bodies_of, layers
@@ -116,6 +116,7 @@ class _Run:
     target: Path
     progress: Progress
     timings: Timings = field(default_factory=Timings)
+    models: dict[str, str] = field(default_factory=dict)
 
     def all(self, *, resume: bool) -> DecomposeResult:
         """Do it all."""
@@ -154,13 +155,20 @@ class _Run:
 
     def _actors(self, work: Path) -> list[Actor]:
         """Everybody who gets layers, from far to near."""
-        keys, finder = KeyFrames(work / "keys"), self._finder()
+        keys, answers = KeyFrames(work / "keys"), self._answers()
         began = time.perf_counter()
         try:
-            people = look(self.video, finder, keys, work, self.progress, trusted=finder is not None)
+            people = look(
+                self.video,
+                answers.finder,
+                keys,
+                work,
+                self.progress,
+                trusted=answers.trusted,
+                refiner=answers.refiner,
+            )
         finally:
-            if finder is not None:
-                finder.close()
+            answers.close()
         self._spent("people", began)
         if not people.tracks:
             self.progress.note("nobody was found: the scene has one layer; --boxes FILE says where people are")
@@ -177,23 +185,15 @@ class _Run:
         self._spent("bodies", began)
         return sorted(found, key=_distance, reverse=True)
 
-    def _finder(self) -> Finder | None:
-        """Who answers where people are; None for the embedded answer."""
+    def _answers(self) -> PeopleAnswers:
+        """Who answers where people are, where they end and how they stand."""
         config, video = self.config, self.opened.video
-        if not (config.boxes or config.landmarks or config.masks):
-            return None
-        from diorama.perception.people_given import GivenFinder
-
-        size = ClipSize(len(video), video.height, video.width)
-        given = read_boxes(config.boxes, size) if config.boxes else None
-        given = read_landmarks(config.landmarks, size) if config.landmarks else given
-        masks = {}
-        for pair in config.masks:
-            number, equals, path = pair.partition("=")
-            if not equals or not number.isdigit() or not path or int(number) < 1:
-                raise UsageError(f"{pair!r} is not number=file", "--masks", "for example --masks 1=mask.mkv")
-            masks[int(number)] = MaskFile(path, size)
-        return GivenFinder(given, masks)
+        choice = PeopleChoice(
+            config.boxes, config.landmarks, config.masks, config.detector, config.segmenter, config.pose
+        )
+        answers = resolve(choice, ClipSize(len(video), video.height, video.width), self.progress.note)
+        self.models.update(answers.models)
+        return answers
 
     def _layers(self, work: Path, actors: list[Actor]) -> int:
         keys, log = open_keys(work / "keys"), work / "masks.log"
@@ -233,8 +233,9 @@ class _Run:
         options = {k: ",".join(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
         for name in ("boxes", "landmarks", "masks"):  # where files lie is nobody's business
             options[name] = bool(options[name])
-        given = any(options[name] for name in ("boxes", "landmarks", "masks"))
-        models = {"people": "file" if given else "mediapipe", "body": "cast"}
+        for name in ("detector", "segmenter", "pose"):
+            options[name] = Path(options[name]).name
+        models = {**self.models, "body": "cast"}
         return Recipe("decompose", options, (Input.of(self.opened.path),), 0, diorama.__version__, models)
 
     def _spent(self, stage: str, began: float) -> None:

@@ -7,6 +7,14 @@ from diorama.pipelines.presets import parse_time
 
 MOST = 6
 """People who get layers of their own."""
+CONFLICTS = (
+    ("detector", "boxes"),
+    ("detector", "landmarks"),
+    ("detector", "masks"),
+    ("segmenter", "masks"),
+    ("pose", "landmarks"),
+)
+"""Networks, and files that say the same."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,12 @@ class DecomposeConfig:
     """JSON, or a folder of OpenPose's files, with landmarks of people."""
     masks: tuple[str, ...] = ()
     """Masks of people as number=file, such as 1=mask.mkv: grey video, pictures or an array, one mask a frame."""
+    detector: str = ""
+    """Who finds people: a folder with RT-DETR, or its name (diorama models list); default: the embedded answer."""
+    segmenter: str = ""
+    """Who outlines them: a folder with SAM 2, or its name; default: the embedded answer."""
+    pose: str = ""
+    """Who says how they stand: a folder with ViTPose, or its name; default: the embedded answer."""
     tolerant: bool = False
     """Take apart what a damaged file still holds."""
 
@@ -33,6 +47,9 @@ class DecomposeConfig:
             raise UsageError(f"{self.people} people", "--people", f"give 1 to {MOST}")
         if self.boxes and self.landmarks:
             raise UsageError("boxes and landmarks", "--boxes", "give one of them; landmarks say where people are too")
+        for asked, given in CONFLICTS:
+            if getattr(self, asked) and getattr(self, given):
+                raise UsageError(f"{given} of a file and a {asked}", f"--{asked}", "give one of them")
 
     @property
     def span(self) -> tuple[float, float | None]:

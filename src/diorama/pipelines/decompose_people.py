@@ -17,8 +17,9 @@ from diorama.media.atomic import atomic_path, write_bytes
 from diorama.perception.background import KeyFrames
 from diorama.perception.base import Tracked
 from diorama.perception.camera_motion import CameraMotion
-from diorama.perception.people_follow import Finder, follow
+from diorama.perception.people_follow import Finder, Refiner, follow
 from diorama.perception.people_frames import LEAST, SURE, PeopleFrame, tracks
+from diorama.perception.people_hub_find import HubFinder
 from diorama.perception.people_log import MaskLog, read_masks
 from diorama.perception.people_mask import SoftMask
 from diorama.perception.shots import reduced_size, track
@@ -41,7 +42,14 @@ class People:
 
 
 def look(
-    video: Video, finder: Finder | None, keys: KeyFrames, folder: Path, progress: Progress, *, trusted: bool
+    video: Video,
+    finder: Finder | None,
+    keys: KeyFrames,
+    folder: Path,
+    progress: Progress,
+    *,
+    trusted: bool,
+    refiner: Refiner | None = None,
 ) -> People:
     """Read the clip once: masks go to `folder`, key frames to `keys`.
 
@@ -52,6 +60,7 @@ def look(
         folder: for masks and tracks; a finished look is read from it again.
         progress: told of frames.
         trusted: people come from files, and are believed however short and unsure.
+        refiner: knows some things better than the finder.
     """
     if (folder / "people.json").is_file():
         return _read_people(folder)
@@ -74,8 +83,10 @@ def look(
             shots.append(frame.shot)
             progress.advance()
 
-        counted = (replace(frame, index=frame.index - start) for frame in follow(kept(), finder))
-        found = tracks(ahead(counted), each, least=1 if trusted else LEAST, sure=0 if trusted else SURE)
+        followed = follow(kept(), finder, refiner=refiner)
+        counted = (replace(frame, index=frame.index - start) for frame in followed)
+        least, sure = (1, 0) if trusted else finder.belief if isinstance(finder, HubFinder) else (LEAST, SURE)
+        found = tracks(ahead(counted), each, least=least, sure=sure)
     keys.finish()
     people = People(found, np.array(shots, np.int64))
     _write_people(folder, people)
