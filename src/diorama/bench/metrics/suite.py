@@ -104,17 +104,26 @@ def measure(
     Raises:
         UsageError: as `pixels.psnr`, `perceptual.lpips` and `frechet.clip_features`.
     """
-    values = {
-        "psnr": pixels.psnr(made, true),
-        "ssim": pixels.ssim(made, true),
-        "lpips": lpips(by.lpips, made, true).value,
-        "l1": pixels.l1(made, true),
-        **_regional(made, true, regions, by.lpips),
-        **_disco(made, true, by.lpips),
-    }
+    values = picture_values(made, true, regions, seen=by.lpips)
     first, second = (clip_features(by.video, video, frames=by.frames, stride=by.step) for video in (made, true))
     about = by.video.name, by.frames, by.step
     return ClipScores(method, clip, tags, values, (first, second), by.lpips.name, about)
+
+
+def picture_values(made: Video, true: Video, regions: Regions = Regions(), *, seen: Perceptual) -> dict[str, float]:
+    """All but FVD, by the key of a column: for pictures that are no film.
+
+    Raises:
+        UsageError: as `pixels.psnr` and `perceptual.lpips`.
+    """
+    return {
+        "psnr": pixels.psnr(made, true),
+        "ssim": pixels.ssim(made, true),
+        "lpips": lpips(seen, made, true).value,
+        "l1": pixels.l1(made, true),
+        **_regional(made, true, regions, seen),
+        **_disco(made, true, seen),
+    }
 
 
 def _regional(made: Video, true: Video, regions: Regions, seen: Perceptual) -> dict[str, float]:

@@ -139,7 +139,7 @@ def taken(clip: Clip, shot: Shot, encoders: Encoders) -> Arrays:
         "image": encoders.latents(images),
         "person": coverage(np.stack([f.layers[actors[0]].alpha for f in frames]), encoders.codec.factor),
         "body": torch.from_numpy(body),
-        "points": torch.from_numpy(_landmarks(clip, body)),
+        "points": torch.from_numpy(landmarks_in(clip.views[0], body)),
         "viewmats": torch.from_numpy(clip.views[0].viewmats.astype(np.float32)),
         "Ks": torch.from_numpy(clip.views[0].Ks.astype(np.float32)),
     }
@@ -156,12 +156,12 @@ def taken(clip: Clip, shot: Shot, encoders: Encoders) -> Arrays:
     return {name: value.half() if name in halves else value for name, value in found.items()}
 
 
-def _landmarks(clip: Clip, body: Float32[np.ndarray, "t v 3"]) -> Float32[np.ndarray, "t 133 2"]:
+def landmarks_in(cameras: Cameras, body: Float32[np.ndarray, "t v 3"]) -> Float32[np.ndarray, "t 133 2"]:
     """The 133 points of COCO-WholeBody in pixels; not a number behind the camera."""
     places = load_cast().landmarks(body)[:, :COCO]
     found = np.empty((*places.shape[:2], 2), np.float32)
     for t, points in enumerate(places):
-        pixels, depth = clip.views[0][t : t + 1].project(points)
+        pixels, depth = cameras[t : t + 1].project(points)
         found[t] = np.where(depth[0, :, None] > 0, pixels[0], np.nan)
     return found
 
