@@ -1,5 +1,7 @@
 """Person, things before it and scene are told apart on a drawn figure."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -32,7 +34,8 @@ def drawn(*, ball: bool = False, pole: bool = False) -> tuple[Around, dict[str, 
     outside = cv2.distanceTransform((~inner).astype(np.uint8), cv2.DIST_L2, 5)
     inside = cv2.distanceTransform(body, cv2.DIST_L2, 5)
     nobody, known = np.zeros((HIGH, WIDE), np.float32), np.ones((HIGH, WIDE), bool)
-    around = Around(image, plate, known, soft, nobody, nobody, colors, outside, inside, 120.0)
+    level = np.ones((HIGH, WIDE), np.float32)
+    around = Around(image, plate, known, soft, nobody, nobody, colors, outside, inside, 120.0, level, nobody)
     return around, {"person": where & ~(thing > 0), "ball": thing > 0, "pole": inner & ~where}
 
 
@@ -66,8 +69,60 @@ def test_other_people_are_no_things() -> None:
     around, truth = drawn(ball=True)
     others = truth["ball"].astype(np.float32)
     soft = np.where(truth["ball"], 0, around.soft).astype(np.float32)
-    found = peel(Around(**{**around.__dict__, "others": others, "soft": soft}))
+    found = peel(replace(around, others=others, soft=soft))
     assert not (found.occluder > 0.5)[truth["ball"]].any()
+
+
+def hedge(around: Around, *, high: float = 1.6) -> tuple[Around, np.ndarray]:
+    """Leaves before the figure's legs, the same in the plate, and a coarse map of depth that sees them."""
+    there = np.zeros((HIGH, WIDE), bool)
+    there[100:, 20:100] = True
+    image, plate = (np.where(there[..., None], (30, 60, 25), a).astype(np.uint8) for a in (around.image, around.plate))
+    coarse = cv2.resize(there[::8, ::8].astype(np.float32), (WIDE, HIGH), interpolation=cv2.INTER_LINEAR)
+    soft = np.where(there, 0, around.soft).astype(np.float32)
+    return replace(around, image=image, plate=plate, soft=soft, ahead=1 + (high - 1) * coarse), there
+
+
+def test_what_is_nearer_and_overlaps_the_body_is_found_as_far_as_its_colours_reach() -> None:
+    around, there = hedge(drawn()[0])
+    beside = around.outside < 10
+    found = peel(around).occluder > 0.5
+    assert iou(found & beside, there & beside) > 0.9
+
+
+def test_what_is_nearer_but_hides_nothing_is_left_to_the_scene() -> None:
+    around, there = hedge(drawn()[0])
+    away = np.roll(around.outside, -40, axis=0), np.roll(around.inside, -40, axis=0)  # the body ends above the leaves
+    soft = np.roll(around.soft, -40, axis=0)
+    found = peel(replace(around, outside=away[0], inside=away[1], soft=soft))
+    assert not (found.occluder > 0.5)[there].any()
+
+
+def test_where_the_fit_is_off_nothing_stands_before_the_person() -> None:
+    around, truth = drawn()
+    beside = np.roll(around.outside, 24, axis=1), np.roll(around.inside, 24, axis=1)
+    found = peel(replace(around, outside=beside[0], inside=beside[1]))
+    assert not found.occluder.any()
+    assert iou(found.person > 0.5, truth["person"]) > 0.7
+
+
+def test_where_nobody_is_seen_nothing_is_before_anybody() -> None:
+    around = hedge(drawn(ball=True)[0])[0]
+    found = peel(replace(around, soft=np.zeros_like(around.soft)))
+    assert not found.person.any()
+    assert not found.occluder.any()
+
+
+def test_patterns_of_cloth_are_no_things() -> None:
+    around, truth = drawn()
+    rng = np.random.default_rng(1)
+    spots = cv2.resize(rng.random((20, 15)).astype(np.float32), (WIDE, HIGH), interpolation=cv2.INTER_NEAREST) > 0.7
+    image = np.where((spots & truth["person"])[..., None], (200, 80, 60), around.image).astype(np.uint8)
+    plain = peel(replace(around, image=image))
+    loose = peel(replace(around, image=image, loose=np.full_like(around.loose, 10)))
+    taken = [(found.occluder > 0.5)[truth["person"]].mean() for found in (plain, loose)]
+    assert taken[0] > 0.1
+    assert taken[1] < 0.3 * taken[0]
 
 
 def test_colours_of_things_are_remembered_where_they_are_foreseen() -> None:

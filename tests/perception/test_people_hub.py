@@ -350,6 +350,10 @@ def test_a_model_that_is_missing_or_wrong_gets_one_line_with_its_remedy(
             lambda: HubPose(edited(models["vitpose"], tmp_path / "large", backbone_config={"image_size": 10**9})),
             "pixels",
         ),
+        (
+            lambda: HubPose(edited(models["vitpose"], tmp_path / "many", backbone_config={"num_experts": "all"})),
+            "num_experts all.*expected a number",
+        ),
     ]
     for asked, says in cases:
         with pytest.raises(ModelError, match=says) as caught:

@@ -4,7 +4,8 @@ Three answers compete for each pixel. The person: the colour is one that the bod
 shows it, mixed with the scene where it is blurred. The scene: the colour is that of the completed background. Something
 else, such as a ball: neither. Each answer's cost is smoothed along the picture's edges before the least one is taken
 ("cost volume filtering", Hosni et al. 2013). What stands still before the person looks like the background itself; it
-is found where the body should be seen and is not.
+is found where the body should be seen and is not, and where a map of depth says that it is nearer than the person while
+it overlaps the body; such maps are coarse, so colours say where it ends.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
 from diorama.perception._peel_kernels import unlike_body
+from diorama.perception.peel_memory import LEVELS, color_codes
 
 MOST = 10.0
 """Squared deviations beyond which a colour is simply another one."""
@@ -23,6 +25,8 @@ KNOWN = 4.0
 """By how much it is less where the things of earlier frames look like it."""
 TRUST = 4.0
 """What the soft mask of a network counts, against colours."""
+NEARER = 3.0
+"""What is added to the person's cost where something is surely nearer than the person."""
 LEAST_BODY = 0.7
 """Share of the body in a mixed colour, from which on it counts as the person's."""
 LIGHTNESS, HUE = 18.0, 9.0
@@ -37,6 +41,21 @@ FAR = 0.2
 """Part of it beyond the body to which a thing that overlaps it may reach."""
 DEEP = 0.02
 """Part of it by which the scene must reach into the body's outline to stand before it."""
+AHEAD, SURE = 1.1, 1.3
+"""Inverse depth over the person's, from which on something may be before it, and surely is."""
+BEHIND = 0.9
+"""The same from which on what stands still where the body should be is not behind it."""
+TELLS = 3.0
+"""What colours count at most against depth, in logarithms of odds; depth counts up to 3.9."""
+HIDES, AMISS = 0.03, 0.35
+"""Part of the body that something nearer must hide, and what it must hide over what of the person lies beside the body:
+maps of depth err, and so does the fit."""
+UNEXPLAINED = 0.5
+"""Pixels of the person beyond the body, over those of the body without person, from which on the fit is off."""
+RARE = 4.0
+"""How much more often than around it the colours of what stands before a person must be seen there."""
+OFTEN = 1e-3
+"""Share of a colour below which it is held to be chance."""
 CONVEX = 1.3
 """Area of a thing's convex hull over its own, up to which it is filled."""
 WHOLE = 0.75
@@ -62,6 +81,8 @@ class Around:
         outside: pixels to the outline for those beyond it, 0 within.
         inside: pixels to the outline for those within, 0 beyond.
         tall: pixels of the person's height.
+        ahead: inverse depth over the person's or the ground's, above 1 nearer (`nearness`); 1 where nobody can tell.
+        loose: by how many of its usual deviations the colour in `body` changes from frame to frame: patterns of cloth.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -74,30 +95,38 @@ class Around:
     outside: Map
     inside: Map
     tall: float | int
+    ahead: Map
+    loose: Map
 
 
 @dataclass(frozen=True, eq=False)
 class Peeled:
-    """Coverage of a person and of what is before it, 0..1."""
+    """Coverage of a person and of what is before it, 0..1; and the part of the latter that is not of the scene."""
 
     person: Map
     occluder: Map
+    things: Bool[np.ndarray, "h w"]
 
 
 def peel(around: Around) -> Peeled:
-    """The person and its occluders."""
-    person, scene, thing = _costs(around)
+    """The person and its occluders; nothing where the network sees nobody, since nothing is known to hide anybody."""
+    if around.soft.max() < 0.5:
+        nothing = np.zeros_like(around.soft)
+        return Peeled(nothing, nothing, nothing > 0)
+    smooth = cv2.ximgproc.createGuidedFilter(around.image, SMOOTH, EDGE**2)
+    ahead = _ahead(around, smooth)
     near = _near(around)
-    costs = [_smooth(around.image, cost) for cost in (person, scene, thing)]
+    costs = cv2.split(smooth.filter(np.dstack(_costs(around, ahead))))
     best = np.argmin(costs, axis=0)
     things = _objects((best == 2) & (near | (around.outside < FAR * around.tall)), around)
-    standing = _standing((best == 1) & near & ~things, around)
+    standing = _standing((best == 1) & near & ~things, around) | _before((best != 0) & (ahead > 0.5), around)
     # coverage: how much better the answer is than the best other one
     soft_person = _share(costs[0], np.minimum(costs[1], costs[2]))
     own = np.where(near & ~standing & ~things, soft_person, 0)
     share = np.maximum(_share(costs[2], np.minimum(costs[0], costs[1])), WHOLE)
+    things &= ~standing
     before = np.maximum(np.where(things, share, 0), standing)
-    return Peeled(_whole(own, around).astype(np.float32), before.astype(np.float32))
+    return Peeled(_whole(own, around).astype(np.float32), before.astype(np.float32), things)
 
 
 def lab_of(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
@@ -106,19 +135,19 @@ def lab_of(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     return np.asarray(cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
 
 
-def _costs(around: Around) -> tuple[Map, Map, Map]:
+def _costs(around: Around, ahead: Map) -> tuple[Map, Map, Map]:
     """Of person, scene and something else, squared deviations."""
     image, plate = lab_of(around.image), lab_of(around.plate)
     scale = np.array([1 / LIGHTNESS, 1 / HUE, 1 / HUE], np.float32)
     unlike = np.full(around.soft.shape, MOST, np.float32)
     shifts, least = _shifts(max(2, round(REACH * around.tall))), np.float32(LEAST_BODY)
     unlike_body(image * scale, plate * scale, around.body * scale, _near(around), shifts, least, unlike)
-    unlike = np.minimum(unlike, MOST)
+    unlike = np.minimum(unlike / (1 + 0.5 * around.loose**2), MOST)
     scale = np.array([1 / SCENE_LIGHTNESS, 1 / SCENE_HUE, 1 / SCENE_HUE], np.float32)
     off = (((image - plate) * scale) ** 2).sum(axis=-1)
     off = np.where(around.known, np.minimum(off, MOST), MOST / 2)
     other = 2 * MOST * (around.others > np.maximum(around.soft, 0.5))
-    person = unlike + TRUST * (1 - around.soft) + other
+    person = unlike + TRUST * (1 - around.soft) + NEARER * ahead + other
     scene = off + TRUST * around.soft
     thing = OBJECT + HELD * around.soft - KNOWN * around.likely + other
     return person.astype(np.float32), scene.astype(np.float32), thing.astype(np.float32)
@@ -137,8 +166,22 @@ def _shifts(reach: int) -> Int64[np.ndarray, "k 2"]:
     return np.stack([y, x], axis=1)[kept][np.argsort(far[kept], kind="stable")].astype(np.int64)
 
 
-def _smooth(image: UInt8[np.ndarray, "h w 3"], cost: Map) -> Map:
-    return np.asarray(cv2.ximgproc.guidedFilter(image, cost, SMOOTH, EDGE**2), np.float32)
+def _ahead(around: Around, smooth: cv2.ximgproc.GuidedFilter) -> Map:
+    """How surely something is nearer than the person, 0..1: by depth, and by the colours of what depth is sure of."""
+    ahead = np.clip((around.ahead - AHEAD) / (SURE - AHEAD), 0.02, 0.98).astype(np.float32)
+    free = around.soft < 0.3
+    near, rest = free & (ahead > 0.95), (free & (ahead < 0.05)) | (around.soft > 0.9)
+    odds = np.log(ahead / (1 - ahead))
+    if near.any() and rest.any():
+        odds += np.clip(np.log(_oftener(around.image, near, rest)), -TELLS, TELLS)
+    return np.asarray(1 / (1 + np.exp(-smooth.filter(odds))), np.float32)
+
+
+def _oftener(image: UInt8[np.ndarray, "h w 3"], here: Bool[np.ndarray, "h w"], there: Bool[np.ndarray, "h w"]) -> Map:
+    """How many times as often as there the colour of each pixel is seen here; neither may be empty."""
+    codes = color_codes(image)
+    shares = [np.bincount(codes[m], minlength=LEVELS**3) / np.float32(m.sum()) + OFTEN for m in (here, there)]
+    return np.asarray((shares[0] / shares[1]).astype(np.float32)[codes])
 
 
 def _share(cost: Map, other: Map) -> Map:
@@ -147,9 +190,8 @@ def _share(cost: Map, other: Map) -> Map:
 
 def _objects(found: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
     """Pieces that are large enough and overlap the person: others are none of its occluders."""
-    least = SPECK * max(float((around.inside > 0).sum()), 1.0)
     opened = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return _rounded(_pieces(opened > 0, (around.inside > 0) | (around.soft > 0.5), least))
+    return _rounded(_pieces(opened > 0, (around.inside > 0) | (around.soft > 0.5), _least(around)))
 
 
 def _rounded(things: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -166,8 +208,45 @@ def _rounded(things: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 def _standing(scene: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
     """Parts of the scene where the body should be: they stand before it. The fit's error is no proof."""
     within = scene & (around.inside > 0) & around.known & (around.soft < 0.6) & (around.others < 0.5)
-    deep = within & (around.inside > max(2.0, DEEP * around.tall))
-    return _pieces(within, deep, SPECK * max(float((around.inside > 0).sum()), 1.0))
+    within &= around.ahead > BEHIND
+    return _proven(_pieces(within, within & _deep(around), _least(around)), around)
+
+
+def _proven(found: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
+    """The pieces that are not what is all around, seen because the body lies beside where the person is."""
+    free = (around.soft < 0.3) & (around.outside > 2) & (around.ahead < AHEAD)
+    if not found.any() or not free.any():
+        return found
+    oftener = _oftener(around.image, found, free)
+    strange, reach = (around.soft > 0.5) & (around.outside > 1), round(2 * REACH * around.tall)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=4)
+    kept = np.zeros(count, bool)
+    for piece in range(1, count):
+        left, top, wide, high, area = (int(value) for value in stats[piece])
+        box = slice(max(top - reach, 0), top + high + reach), slice(max(left - reach, 0), left + wide + reach)
+        fits = np.count_nonzero(strange[box]) <= UNEXPLAINED * area
+        kept[piece] = fits and np.median(oftener[labels == piece]) >= RARE
+    return np.asarray(kept[labels])
+
+
+def _before(ahead: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
+    """What is nearer than the person and hides a good part of the body."""
+    found = ahead & (around.outside < FAR * around.tall) & (around.others < 0.5)
+    hidden = found & (around.inside > 0) & (around.soft < 0.6)
+    count, labels = cv2.connectedComponents(found.astype(np.uint8), connectivity=4)
+    body, beside = np.count_nonzero(around.inside > 0), np.count_nonzero((around.soft > 0.5) & (around.outside > 1))
+    kept = np.bincount(labels[hidden], minlength=count) >= max(HIDES * body, AMISS * beside, 1)
+    kept &= np.bincount(labels[hidden & _deep(around)], minlength=count) > 0
+    return np.asarray(kept[labels]) & found
+
+
+def _deep(around: Around) -> Bool[np.ndarray, "h w"]:
+    return np.asarray(around.inside > max(2.0, DEEP * around.tall))
+
+
+def _least(around: Around) -> float:
+    """Pixels below which a piece is none."""
+    return SPECK * max(float((around.inside > 0).sum()), 1.0)
 
 
 def _pieces(found: Bool[np.ndarray, "h w"], seeds: Bool[np.ndarray, "h w"], least: float) -> Bool[np.ndarray, "h w"]:

@@ -37,7 +37,7 @@ class Memory:
 
     def likely(self, image: UInt8[np.ndarray, "h w 3"]) -> Map:
         """How much each pixel looks like a thing seen before, where one is foreseen, 0..1."""
-        share = (self.things / (self.things + self.own))[_codes(image)]
+        share = (self.things / (self.things + self.own))[color_codes(image)]
         if self.last is None:
             return share * (1 - PATH)
         shift = np.array([[1, 0, self.step[1]], [0, 1, self.step[0]]], np.float32)
@@ -48,7 +48,7 @@ class Memory:
 
     def see(self, image: UInt8[np.ndarray, "h w 3"], person: Map, occluder: Map) -> None:
         """Learn from a frame taken apart."""
-        codes, there = _codes(image), occluder > SURE
+        codes, there = color_codes(image), occluder > SURE
         self.own = FORGET * self.own + np.bincount(codes[person > SURE], minlength=LEVELS**3)
         self.things = FORGET * self.things + np.bincount(codes[there], minlength=LEVELS**3)
         self.own, self.things = self.own.astype(np.float32), self.things.astype(np.float32)
@@ -58,6 +58,7 @@ class Memory:
         self.last, self.center = (there if there.any() else None), center
 
 
-def _codes(image: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "h w"]:
+def color_codes(image: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "h w"]:
+    """A number below `LEVELS` cubed for each colour."""
     r, g, b = (image[..., c].astype(np.int64) * LEVELS // 256 for c in range(3))
     return (r * LEVELS + g) * LEVELS + b

@@ -6,6 +6,7 @@ run. Pictures are prepared here, because the image processors of `transformers` 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ Answer = TypeVar("Answer")
 Three = tuple[float, float, float]
 LEAST_SIDE, MOST_SIDE = 32, 2048
 """Pixels of a network's input."""
+SIDES = f"expected {LEAST_SIDE} to {MOST_SIDE} pixels; download the model again"
 AS_IT_IS: tuple[Three, Three] = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and deviation of networks that take colours in 0..1."""
 
@@ -170,6 +172,38 @@ class Network:
         return (pixels - mean) / std
 
 
+class Answerer:
+    """What answers a question with a network, which is loaded when it is first asked for.
+
+    Args:
+        model: a folder, a catalogue name, or a hub name in the download cache.
+        question: what the network is asked.
+        device: "auto", "cpu", "cuda", ...
+        note: receives the licence.
+
+    Raises:
+        ModelError: see `locate`. When the network is asked for: see `Network.load`.
+    """
+
+    def __init__(self, model: str | Path, question: Question, device: str, note: Callable[[str], None]) -> None:
+        self.folder = locate(model, question, note)
+        self._question, self._device = question, device
+
+    @cached_property
+    def network(self) -> Network:
+        """The loaded network."""
+        return Network.load(self.folder, self._question, self._device)
+
+    def close(self) -> None:
+        """Free the network; a later call loads it again."""
+        self.__dict__.pop("network", None)
+
+    def _check_finite(self, *answers: np.ndarray) -> None:
+        if not all(np.isfinite(answer).all() for answer in answers):
+            what = f"a {self._question.wanted} whose answer is not finite"
+            raise ModelError(what, self.folder.path, "download it again, or use another model")
+
+
 def stated_size(folder: hub.ModelFolder, usual: tuple[int, int]) -> tuple[int, int]:
     """Height and width of the input as the folder's preprocessor_config.json says, else `usual`.
 
@@ -181,7 +215,7 @@ def stated_size(folder: hub.ModelFolder, usual: tuple[int, int]) -> tuple[int, i
         return usual
     sides = size["height"], size["width"]
     if not all(isinstance(side, int) and LEAST_SIDE <= side <= MOST_SIDE for side in sides):
-        raise ModelError(f"an input of {sides[1]}x{sides[0]} in preprocessor_config.json", folder.path)
+        raise ModelError(f"an input of {sides[1]}x{sides[0]} in preprocessor_config.json", folder.path, SIDES)
     return sides
 
 
@@ -192,8 +226,8 @@ def pair_of(value: object, name: str, where: object) -> tuple[int, int]:
         ModelError: anything else, or sides out of range.
     """
     sides = value if isinstance(value, list | tuple) else (value, value)
-    if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= MOST_SIDE for side in sides):
-        raise ModelError(f"{name} {value!r} in config.json, expected pixels", where)
+    if len(sides) != 2 or not all(isinstance(side, int) and LEAST_SIDE <= side <= MOST_SIDE for side in sides):
+        raise ModelError(f"{name} {str(value)[:50]} in config.json", where, SIDES)
     return int(sides[0]), int(sides[1])
 
 
@@ -207,8 +241,9 @@ def _normal(folder: hub.ModelFolder, question: Question) -> tuple[Three, Three]:
     for value in values:
         right = isinstance(value, list | tuple) and len(value) == 3
         if not right or not all(isinstance(part, int | float) and isfinite(part) for part in value):
-            raise ModelError(f"colours normalised by {value!r} in preprocessor_config.json", folder.path)
+            what = f"colours normalised by {str(value)[:50]} in preprocessor_config.json"
+            raise ModelError(what, folder.path, "expected three numbers; download the model again")
     (r, g, b), (dr, dg, db) = values
     if 0 in (dr, dg, db):
-        raise ModelError("colours divided by 0 in preprocessor_config.json", folder.path)
+        raise ModelError("colours divided by 0 in preprocessor_config.json", folder.path, "download the model again")
     return (float(r), float(g), float(b)), (float(dr), float(dg), float(db))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from diorama.core.person import Box
 from diorama.core.video import Pixels
 from diorama.errors import ModelError
 from diorama.perception import hub
-from diorama.perception.people_hub import AS_IT_IS, Network, Question, locate, stated_size
+from diorama.perception.people_hub import AS_IT_IS, Answerer, Question, stated_size
 from diorama.perception.people_track import box_overlap
 
 DETECTOR = Question(
@@ -42,7 +41,7 @@ class Found:
     score: float
 
 
-class HubDetector:
+class HubDetector(Answerer):
     """Finds people in frames, those of a batch at once; nothing is loaded before the first call.
 
     Args:
@@ -55,15 +54,9 @@ class HubDetector:
     """
 
     def __init__(self, model: str | Path, device: str = "auto", note: Callable[[str], None] = lambda _: None) -> None:
-        self.folder = locate(model, DETECTOR, note)
+        super().__init__(model, DETECTOR, device, note)
         self.size = stated_size(self.folder, SIZE)
         self.labels = labels_of(self.folder)
-        self._device = device
-
-    @cached_property
-    def network(self) -> Network:
-        """The loaded network."""
-        return Network.load(self.folder, DETECTOR, self._device)
 
     def __call__(self, images: Sequence[Pixels]) -> list[list[Found]]:
         """People of each frame, the surest first."""
@@ -75,17 +68,12 @@ class HubDetector:
             out += [found_in(s, b, size) for s, b, size in zip(scores, boxes, sizes, strict=True)]
         return out
 
-    def close(self) -> None:
-        """Free the network; a later call loads it again."""
-        self.__dict__.pop("network", None)
-
     def _looked(self, images: Sequence[Pixels]) -> tuple[Float32[np.ndarray, "b q"], Float32[np.ndarray, "b q 4"]]:
         torch = need("torch")
         answer = self.network.module(pixel_values=self.network.resized(images, *self.size))
         scores = torch.sigmoid(answer.logits[..., self.labels]).amax(dim=-1)
         found = scores.float().cpu().numpy(), answer.pred_boxes.float().cpu().numpy()
-        if not all(np.isfinite(part).all() for part in found):
-            raise ModelError("the detector's answer is not finite", self.folder.path)
+        self._check_finite(*found)
         return found
 
 

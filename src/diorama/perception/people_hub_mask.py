@@ -8,7 +8,6 @@ believed and the session begins anew.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from jaxtyping import Float32
 from diorama.core.extras import need
 from diorama.core.person import Box
 from diorama.core.video import Pixels
-from diorama.errors import ModelError
-from diorama.perception.people_hub import Network, Question, locate, pair_of
+from diorama.perception.people_hub import Answerer, Question, pair_of
 from diorama.perception.people_mask import SoftMask
 from diorama.perception.people_track import TOUCH, box_overlap
 
@@ -39,7 +37,7 @@ class _Followed:
     seen: int
 
 
-class HubMasks:
+class HubMasks(Answerer):
     """Outlines the people of consecutive frames; `cut` where a shot begins. Nothing is loaded before the first call.
 
     Args:
@@ -52,16 +50,10 @@ class HubMasks:
     """
 
     def __init__(self, model: str | Path, device: str = "auto", note: Callable[[str], None] = lambda _: None) -> None:
-        self.folder = locate(model, SEGMENTER, note)
+        super().__init__(model, SEGMENTER, device, note)
         self.side = pair_of(self.folder.config.get("image_size", 1024), "image_size", self.folder.path)[0]
-        self._device = device
         self._people: dict[int, _Followed] = {}
         self._age = 0
-
-    @cached_property
-    def network(self) -> Network:
-        """The loaded network."""
-        return Network.load(self.folder, SEGMENTER, self._device)
 
     def __call__(self, image: Pixels, boxes: Mapping[int, Box]) -> dict[int, SoftMask | None]:
         """The outline of everybody in the frame by number, given their boxes; None where the network sees nobody."""
@@ -81,7 +73,7 @@ class HubMasks:
     def close(self) -> None:
         """Forget everybody, free the network; a later call loads it again."""
         self.cut()
-        self.__dict__.pop("network", None)
+        super().close()
 
     def _outlined(
         self, number: int, image: Pixels, boxes: Mapping[int, Box], pixels: Any, shared: Any
@@ -162,8 +154,7 @@ class HubMasks:
             logits.float().view(1, 1, *logits.shape[-2:]), (rows, columns), mode="bilinear", align_corners=False
         )
         values = torch.sigmoid(fine)[0, 0].cpu().numpy()
-        if not np.isfinite(values).all():
-            raise ModelError("the segmenter's answer is not finite", self.folder.path)
+        self._check_finite(values)
         return _cut_to_what_is_there(values, (size[0] / rows, size[1] / columns))
 
 

@@ -7,7 +7,6 @@ count from the first pixel's middle, lie half a pixel before.
 """
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ from diorama.core.extras import need
 from diorama.core.person import Box, Points
 from diorama.core.video import Pixels
 from diorama.errors import ModelError
-from diorama.perception.people_hub import Network, Question, locate, pair_of
+from diorama.perception.people_hub import Answerer, Question, pair_of
 from diorama.perception.people_mask import CENTER
 from diorama.perception.people_points import LEAST_KNOWN, ORDERS, to_landmarks
 from diorama.perception.shrink import eight_bits
@@ -31,7 +30,7 @@ FARTHEST = 1.0  # pixels of a heatmap from its highest one to the peak: farther 
 BATCH = 16  # people
 
 
-class HubPose:
+class HubPose(Answerer):
     """Finds the landmarks of people whose boxes are known; nothing is loaded before the first call.
 
     Args:
@@ -45,17 +44,15 @@ class HubPose:
     """
 
     def __init__(self, model: str | Path, device: str = "auto", note: Callable[[str], None] = lambda _: None) -> None:
-        self.folder = locate(model, POSE, note)
+        super().__init__(model, POSE, device, note)
         backbone = self.folder.config.get("backbone_config")
         backbone = backbone if isinstance(backbone, dict) else {}
         self.size = pair_of(backbone.get("image_size", [256, 192]), "image_size", self.folder.path)
-        self.experts = int(backbone.get("num_experts", 1) or 1)
-        self._device = device
-
-    @cached_property
-    def network(self) -> Network:
-        """The loaded network."""
-        return Network.load(self.folder, POSE, self._device)
+        experts = backbone.get("num_experts") or 1
+        if not isinstance(experts, int):
+            what = f"num_experts {str(experts)[:50]} in config.json"
+            raise ModelError(what, self.folder.path, "expected a number; download the model again")
+        self.experts = experts
 
     def __call__(self, image: Pixels, boxes: Float32[np.ndarray, "n 4"]) -> list[Points | None]:
         """The landmarks in each box, pixels of the frame; visibility 0 for those that the network does not know.
@@ -72,20 +69,16 @@ class HubPose:
                 out.append(self._named(in_frame(there, region, heatmaps.shape[2:]), sure))
         return out
 
-    def close(self) -> None:
-        """Free the network; a later call loads it again."""
-        self.__dict__.pop("network", None)
-
     def _looked(self, crops: UInt8[np.ndarray, "b nh nw 3"]) -> Float32[np.ndarray, "b k hh hw"]:
         network, options = self.network, {}
         if self.experts > 1:  # the first of several data sets is COCO
             options["dataset_index"] = need("torch").zeros(len(crops), dtype=need("torch").long, device=network.device)
         heatmaps = network.module(network.prepared(crops), **options).heatmaps.float().cpu().numpy()
-        if not np.isfinite(heatmaps).all():
-            raise ModelError("the network's landmarks are not finite", self.folder.path)
+        self._check_finite(heatmaps)
         if heatmaps.shape[1] not in ORDERS:
-            what = f"{heatmaps.shape[1]} landmarks, expected 17 (COCO) or 133 (COCO-WholeBody)"
-            raise ModelError(what, self.folder.path)
+            known = ", ".join(map(str, ORDERS))
+            fix = f"give --pose a network of {known} landmarks, such as those of COCO or COCO-WholeBody"
+            raise ModelError(f"{heatmaps.shape[1]} landmarks", self.folder.path, fix)
         return np.asarray(heatmaps, np.float32)
 
     def _named(self, places: Float64[np.ndarray, "k 2"], scores: Float[np.ndarray, "k"]) -> Points | None:

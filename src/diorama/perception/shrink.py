@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from diorama.core.layers import Map
 from diorama.core.video import Pixels
 
 
@@ -19,8 +20,8 @@ def shrink(image: Pixels, height: int, width: int) -> UInt8[np.ndarray, "sh sw 3
     return np.ascontiguousarray(eight_bits(image))
 
 
-def eight_bits(image: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """The upper 8 bits of a picture; one that has no more is returned itself."""
+def eight_bits(image: Pixels | Map) -> UInt8[np.ndarray, "h w *c"]:
+    """The upper 8 bits of a picture or of coverage; one that has no more is returned itself."""
     return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
 
 

@@ -23,9 +23,10 @@ from diorama.core.video import Video
 from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError, UsageError
 from diorama.media.atomic import hidden_sibling, write_bytes
 from diorama.media.lock import RunLock
+from diorama.media.manifest import NAME
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
 from diorama.media.recipe import Input, Recipe
-from diorama.media.safe import Limits
+from diorama.media.safe import Limits, local_path
 from diorama.media.scene_writer import LayerSpec, Piece, SceneSpec, SceneWriter
 from diorama.perception.background import Background, KeyFrames, open_keys
 from diorama.perception.people_answers import PeopleAnswers, PeopleChoice, resolve
@@ -82,10 +83,10 @@ def decompose(
         DioramaError: its children say what was wrong and what to do; no scene appears unless it is complete.
     """
     config, progress, began = config or DecomposeConfig(), progress or Silent(), time.perf_counter()
+    if (local_path(source) / NAME).is_file():
+        raise UsageError("a scene, where a clip is expected", source, "it is taken apart already")
     opened = open_media(source, ReadOptions(tolerant=config.tolerant, limits=Limits()))
-    target = Path(output)
-    if target.exists() and not overwrite:
-        raise UsageError("the output exists", target, "name another folder, or use --overwrite")
+    target = _target(output, opened.path, overwrite=overwrite)
     with RunLock(target):
         run = _Run(opened, _window(opened.video, config), config, target, progress)
         try:
@@ -93,6 +94,28 @@ def decompose(
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
     return replace(result, seconds={**result.seconds, "total": time.perf_counter() - began})
+
+
+def _target(output: str | Path, source: Path, *, overwrite: bool) -> Path:
+    """The folder to make, checked; what is replaced is a scene and nothing else, and missing folders above are made."""
+    target = local_path(output)
+    if target.name in ("", ".."):
+        target = target.resolve()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UsageError("the output is a file or a link, expected a folder", target, "choose another name")
+    if target.exists():
+        if source.resolve().is_relative_to(target.resolve()):
+            raise UsageError("the output is the folder of the input", target, "name another folder")
+        if not overwrite:
+            raise UsageError("the output exists", target, "name another folder, or use --overwrite")
+        if any(target.iterdir()) and not (target / NAME).is_file():
+            raise UsageError("the output is a folder with other things than a scene", target, "name another folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder above the output cannot be made ({error.strerror})"
+        raise UsageError(what, target.parent, "choose another") from error
+    return target
 
 
 def _window(video: Video, config: DecomposeConfig) -> Video:

@@ -1,7 +1,7 @@
 """The second look at a clip: each frame's layers, from the bodies, the masks and the completed scene."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,8 @@ from diorama.figures.pose import animate
 from diorama.figures.show import posed
 from diorama.geometry.raster import interpolate, rasterize
 from diorama.perception.background import Background, Keys
+from diorama.perception.depth_small import learned_inverse_depth
+from diorama.perception.nearness import nearness
 from diorama.perception.peel import Around, Peeled, peel
 from diorama.perception.peel_memory import Memory
 from diorama.perception.people_log import read_masks
@@ -23,18 +25,22 @@ from diorama.perception.people_mask import SoftMask
 from diorama.perception.shots import reduce, reduced_size
 from diorama.perception.shrink import shrink
 from diorama.perception.upsample import upsample
-from diorama.pipelines.decompose_colors import BodyView, surface_colors
+from diorama.pipelines.decompose_colors import BodyView, surface_look
 
 SIDE = 640
 """Pixels of the longer side of the pictures in which layers are told apart."""
 VIEWS = 48
 """Key frames that tell a person's colours."""
+SEEN = 0.8
+"""Coverage from which on a pixel surely shows the person."""
 MAYBE = 0.1
 """Coverage from which on a pixel may be a person's."""
 RIM = 0.012
 """Part of a person's height by which the hole in the scene is wider than the person."""
 AHEAD = 3
 """Frames that are drawn and filled before they are told apart."""
+STILLS = 3
+"""Frames for which a map of depth serves: it is so coarse that hardly anything leaves its place in it."""
 BEYOND = 0.002
 """Part of a person that may lie beyond the hole and stay in the scene."""
 ROOM = 0.12
@@ -46,10 +52,10 @@ Map = Float32[np.ndarray, "h w"]
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A person with the colours of its surface, and the posed surface of one frame after the other."""
+    """A person with the look of its surface (`surface_look`), and the posed surface of one frame after the other."""
 
     actor: Actor
-    colors: Float32[np.ndarray, "v 3"]
+    look: Float32[np.ndarray, "v 4"]
     small: Cameras
 
     def poses(self) -> Iterator[Float32[np.ndarray, "v 3"]]:
@@ -91,7 +97,7 @@ def bodies_of(actors: Sequence[Actor], keys: Keys, log: Path) -> list[Body]:
                 image = shrink(keys.image(key), *sizes)
                 views[actor.number].append(BodyView(image, soft, vertices, small[place : place + 1]))
     return [
-        Body(actor, surface_colors(views[actor.number], actor.figure.mesh.faces), actor.cameras.scaled(*sizes))
+        Body(actor, surface_look(views[actor.number], actor.figure), actor.cameras.scaled(*sizes))
         for actor in actors
         if views[actor.number]
     ]
@@ -108,12 +114,42 @@ def _looked_at(video: Video, bodies: Sequence[Body], background: Background, log
     masks = read_masks(log)
     waiting = next(masks, None)
     poses = {body.actor.number: body.poses() for body in bodies}
+    depth = _Depth()
     for index, frame in enumerate(ahead(video)):
         seen: Mapping[int, SoftMask] = {}
         if waiting is not None and waiting[0] == index:
             seen, waiting = waiting[1], next(masks, None)
         here = [body for body in bodies if body.actor.frames[0] <= index <= body.actor.frames[-1]]
-        yield _Looked.at(frame, index, [(body, next(poses[body.actor.number])) for body in here], seen, background)
+        people = [(body, next(poses[body.actor.number])) for body in here]
+        small = reduce(frame.image, SIDE)
+        inverse = depth.of(small, tuple(body.actor.number for body in here))
+        yield _Looked.at(_Seen(frame, index, small, inverse), people, seen, background)
+
+
+@dataclass
+class _Depth:
+    """Inverse depth of consecutive frames, read anew every `STILLS` frames and where other people are there (cuts)."""
+
+    people: tuple[int, ...] = ()
+    age: int = 0
+    inverse: Float32[np.ndarray, "dh dw"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+
+    def of(self, small: UInt8[np.ndarray, "sh sw 3"], people: tuple[int, ...]) -> Float32[np.ndarray, "dh dw"]:
+        """Of the next frame; nobody asks for it where nobody is."""
+        if people and (people != self.people or self.age >= STILLS):
+            self.inverse, self.age = learned_inverse_depth(small), 0
+        self.people, self.age = people, self.age + 1
+        return self.inverse
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A frame, its number, the same at reduced size, and its inverse depth."""
+
+    frame: Frame
+    index: int
+    small: UInt8[np.ndarray, "sh sw 3"]
+    inverse: Float32[np.ndarray, "dh dw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +159,7 @@ class _Looked:
     Attributes:
         frame: as it is.
         small: at reduced size.
+        inverse: its inverse depth, coarse and of any scale.
         drawn: the bodies.
         soft: masks of everybody, by number.
         tall: pixels of the tallest of them, full size.
@@ -133,6 +170,7 @@ class _Looked:
 
     frame: Frame
     small: UInt8[np.ndarray, "sh sw 3"]
+    inverse: Float32[np.ndarray, "dh dw"]
     drawn: Sequence["_Drawn"]
     soft: Mapping[int, Map]
     tall: float
@@ -142,26 +180,25 @@ class _Looked:
 
     @staticmethod
     def at(
-        frame: Frame,
-        index: int,
+        seen: _Seen,
         people: Sequence[tuple[Body, Float32[np.ndarray, "v 3"]]],
         masks: Mapping[int, SoftMask],
         background: Background,
     ) -> "_Looked":
         """Draw the bodies and fill the scene behind them."""
+        frame, index, small, inverse = seen.frame, seen.index, seen.small, seen.inverse
         image = frame.image
-        small = reduce(image, SIDE)
         size, scale = small.shape[:2], small.shape[0] / image.shape[0]
         soft = {number: mask.whole(*size, scale=scale) for number, mask in masks.items()}
         nobody = np.zeros(size, np.float32)
         drawn = [_Drawn.of(body, vertices, index, soft.get(body.actor.number, nobody)) for body, vertices in people]
         if not drawn:
             nothing = np.zeros(image.shape[:2], bool)
-            return _Looked(frame, small, drawn, soft, 0.0, nothing, image, nothing)
+            return _Looked(frame, small, inverse, drawn, soft, 0.0, nothing, image, nothing)
         parts = [d.covered | (d.soft > MAYBE) for d in drawn] + [s > MAYBE for s in soft.values()]
         tall = max(d.tall for d in drawn) / scale
         hole = _widened(_enlarged(np.logical_or.reduce(parts), image.shape[:2]), tall)
-        return _Looked(frame, small, drawn, soft, tall, hole, *background.behind(image, hole, frame.index))
+        return _Looked(frame, small, inverse, drawn, soft, tall, hole, *background.behind(image, hole, frame.index))
 
     def with_hole(self, hole: Hole, background: Background) -> "_Looked":
         """The same with another hole."""
@@ -173,7 +210,7 @@ class _Looked:
         size = self.small.shape[:2]
         plate = shrink(self.filled, *size)
         known = cv2.resize((~self.hole | self.borrowed).view(np.uint8), size[::-1], interpolation=cv2.INTER_AREA) > 0
-        views = [_View(self.small, plate, known, other) for other in _others(self.drawn, self.soft)]
+        views = [_View(self.small, self.inverse, plate, known, other) for other in _others(self.drawn, self.soft)]
         return [d.peel(view, memories[d.body.actor.number]) for d, view in zip(self.drawn, views, strict=True)]
 
 
@@ -189,7 +226,8 @@ def _layered(looked: _Looked, background: Background, memories: Mapping[int, Mem
     for one, found in zip(looked.drawn, peeled, strict=True):
         memories[one.body.actor.number].see(looked.small, found.person, found.occluder)
     parts = {d.body.actor.number: _full(p, image) for d, p in zip(looked.drawn, peeled, strict=True)}
-    solid = np.logical_or.reduce([(own > 0) | (before > 0) for own, before in parts.values()])
+    # what stands still before somebody belongs to the scene as well: beyond the hole it stays there
+    solid = np.logical_or.reduce([(own > 0) | ((before > 0) & looked.hole) for own, before in parts.values()])
     gone = _widened(solid, looked.tall)
     if (solid & ~looked.hole).sum() > BEYOND * solid.sum():  # skirts reach beyond the body and the network's mask
         looked = looked.with_hole(looked.hole | gone, background)
@@ -204,7 +242,7 @@ def _beyond(hole: Hole, peeled: Sequence[Peeled]) -> Hole | None:
     edge = cv2.erode(inner, np.ones((7, 7), np.uint8)) == 0
     found = np.zeros(size, bool)
     for one in peeled:
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((one.occluder > 0.5).view(np.uint8))
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(one.things.view(np.uint8))
         for piece in range(1, count):
             left, top, wide, high = (int(value) for value in stats[piece, :4])
             if (edge & (labels == piece)).any():
@@ -215,9 +253,10 @@ def _beyond(hole: Hole, peeled: Sequence[Peeled]) -> Hole | None:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A frame at reduced size, the scene behind, where that was truly seen, and the masks of other people."""
+    """A frame at reduced size, its depth, the scene behind, where that was truly seen, the masks of other people."""
 
     image: UInt8[np.ndarray, "h w 3"]
+    inverse: Float32[np.ndarray, "dh dw"]
     plate: UInt8[np.ndarray, "h w 3"]
     known: Hole
     others: Map
@@ -232,7 +271,7 @@ class _Drawn:
         soft: its mask.
         covered: where the body is.
         part: rows and columns of the frame that are looked at.
-        colors: of the body there, continued beyond it.
+        surface: of the body there, continued beyond it: colours, how loose they are, metres to the camera.
         outside, inside: distances to its outline there.
         tall: pixels of its height.
     """
@@ -241,7 +280,7 @@ class _Drawn:
     soft: Map
     covered: Hole
     part: tuple[slice, slice]
-    colors: Float32[np.ndarray, "ch cw 3"]
+    surface: Float32[np.ndarray, "ch cw 5"]
     outside: Float32[np.ndarray, "ch cw"]
     inside: Float32[np.ndarray, "ch cw"]
     tall: float
@@ -255,12 +294,12 @@ class _Drawn:
         covered: Hole = found.face_ids >= 0
         part, tall = _part(covered | (soft > 0.5))
         inner = np.ascontiguousarray(covered[part])
-        colors: Float32[np.ndarray, "ch cw 3"] = interpolate(found, faces, body.colors)[part]
+        look = interpolate(found, faces, body.look)
         far, nearest = cv2.distanceTransformWithLabels(
             (~inner).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
-        flat = np.zeros((int(nearest.max()) + 1, 3), np.float32)
-        flat[nearest[inner]] = colors[inner]
+        flat = np.zeros((int(nearest.max()) + 1, 5), np.float32)
+        flat[nearest[inner]] = np.column_stack([look[part][inner], found.depth[part][inner]])
         deep = cv2.distanceTransform(inner.view(np.uint8), cv2.DIST_L2, 5)
         return _Drawn(body, soft, covered, part, flat[nearest], np.asarray(far), np.asarray(deep), tall)
 
@@ -269,11 +308,15 @@ class _Drawn:
         likely = memory.likely(view.image)
         maps = (view.image, view.plate, view.known, self.soft, view.others, likely)
         image, plate, known, soft, others, things = (np.ascontiguousarray(a[self.part]) for a in maps)
-        around = Around(image, plate, known, soft, others, things, self.colors, self.outside, self.inside, self.tall)
-        found = peel(around)
+        colors, (loose, metres) = np.ascontiguousarray(self.surface[..., :3]), np.moveaxis(self.surface[..., 3:], -1, 0)
+        seen = (self.inside > 0) & (soft > SEEN)
+        ahead = nearness(view.inverse, self.soft.shape, self.part, metres=metres, seen=seen)
+        body = (colors, self.outside, self.inside, self.tall)
+        found = peel(Around(image, plate, known, soft, others, things, *body, ahead, loose))
         person, occluder = np.zeros_like(self.soft), np.zeros_like(self.soft)
-        person[self.part], occluder[self.part] = found.person, found.occluder
-        return Peeled(person, occluder)
+        things = np.zeros(self.soft.shape, bool)
+        person[self.part], occluder[self.part], things[self.part] = found.person, found.occluder, found.things
+        return Peeled(person, occluder, things)
 
 
 def _part(covered: Hole) -> tuple[tuple[slice, slice], float]:
