@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from diorama.errors import UsageError
 from diorama.train.loss import (
+    details_of,
     kept,
     level_weights,
     noised,
@@ -108,3 +109,13 @@ def test_dropped_conditions_are_replaced_sample_by_sample() -> None:
     assert kept(value, keep).sum((1, 2)).tolist() == [4, 0, 4]
     assert kept(value, keep, otherwise=-1.0)[1].eq(-1).all()
     assert kept(value.long(), keep).dtype == torch.int64
+
+
+def test_heads_and_hands_are_told_by_their_codes() -> None:
+    codes = torch.zeros(1, 4, 1, 8, 12)
+    codes[:, 3] = 1
+    codes[:, 0] = 0.5
+    codes[:, 1, :, 1, 2] = 0.95  # a head
+    codes[:, 0, :, 6, 11] = 0.97  # a hand
+    codes[:, 0, :, 6, 5], codes[:, 3, :, 6, 5] = 0.02, 0.0  # nothing is seen there
+    assert details_of(codes)[0, 0, 0].tolist() == [[1, 0, 0], [0, 0, 1]]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass, make_dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from dataclasses import field as data_field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,8 +11,10 @@ import tyro
 from diorama.cli.commands import Common
 from diorama.errors import UsageError
 from diorama.train.options import Option, listing, options, start, summary
+from diorama.train.registry import CLIP_RECIPES, config_for
 
 if TYPE_CHECKING:
+    from diorama.core.progress import Progress
     from diorama.train.report import Report
 
 
@@ -38,9 +40,23 @@ class TrainCommand:
         values = {option.name: getattr(self, option.name) for option in options()}
         given = {name: value for name, value in values.items() if value is not None and value is not False}
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
+            if self.recipe in CLIP_RECIPES and "data" in given:
+                given["data"] = _prepared(self.recipe, given, progress)
             report = start(self.recipe, given, progress)
         _tell(self.common, report)
         return 0
+
+
+def _prepared(recipe: str, given: dict[str, Any], progress: "Progress") -> str:
+    """The folder of the pieces that the clips of ``--data`` are cut into."""
+    from diorama.pipelines.train_clips import Cut, prepare
+    from diorama.train.loop import run_folder, saved_options
+    from diorama.train.recipes.clip_cut import cut_of
+
+    saved = saved_options(run_folder(recipe, given.get("out", "")), recipe) if given.get("resume") else {}
+    config = config_for(recipe, given, saved)  # options are checked before clips take their minutes
+    work, cut = run_folder(recipe, config.out) / "clips", Cut(**asdict(cut_of(config)))
+    return str(prepare(config.data, work, cut, progress=progress).folder)
 
 
 def _tell(common: Common, report: "Report") -> None:

@@ -31,7 +31,12 @@ class TrainConfig:
     minutes: float | None = None
     """Time budget, with the earlier parts of a resumed run; the schedule ends with it."""
     data: str = ""
-    """Folder of shards made by diorama data (default: what the recipe makes on the fly)."""
+    """Folder of shards made by diorama data (default: what the recipe makes on the fly); for animate and person, a
+    folder of clips."""
+    theatre: float = 0.29
+    """For animate and person: share of samples from the theatre, the rest are from clips; 0: none."""
+    lora: int = 0
+    """For animate and person: rank of a LoRA on the attention, which alone is trained; 0: the whole network."""
     init: str = ""
     """Folders or files of weights that a published recipe starts from, separated as in PATH; the first with a piece
     counts."""
@@ -69,6 +74,8 @@ class TrainConfig:
     """Strength of noise that is constant over a channel; 0.05 in Moore-AnimateAnyone."""
     person_weight: float = 1.0
     """Weight of the loss on people; 1: like everything else."""
+    detail_weight: float = 1.0
+    """For generators that are told of vertex codes: weight of heads and hands, on top of that of people."""
     drop: tuple[str, ...] = ()
     """How often a condition is left out of a sample, as NAME=RATE."""
     precision: Precision = "fp32"
@@ -130,6 +137,8 @@ class TrainConfig:
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 2**63 - 1),
+    ("theatre", 0, 0.99),
+    ("lora", 0, 1024),
     ("batch", 1, 2**20),
     ("accumulate", 1, 2**20),
     ("lr", 0, 10),
@@ -140,6 +149,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("snr_gamma", 0, math.inf),
     ("noise_offset", 0, 10),
     ("person_weight", 0, math.inf),
+    ("detail_weight", 0, math.inf),
     ("workers", 0, 256),
     ("save_every", 0, math.inf),
     ("save_steps", 0, math.inf),

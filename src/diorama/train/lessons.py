@@ -60,7 +60,7 @@ class Lessons:
     def ready(self, number: int, codec: Codec) -> Path:
         """The file of a clip, made where it is not there or damaged."""
         path = self.path(number)
-        if not _whole(path, self.frames):
+        if not whole(path, self.frames):
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as partial:
                 save_file(dict(encoded(self.pictures(number), codec)), partial)
@@ -72,7 +72,7 @@ PARTS = frozenset(
 ) | {"reference_codes"}
 
 
-def _whole(path: Path, frames: int) -> bool:
+def whole(path: Path, frames: int) -> bool:
     """Whether a file is there, holds all parts of a lesson, and its header fits its length."""
     try:
         with safe_open(path, "pt") as file:

@@ -6,9 +6,14 @@ sigma = 0 are exact.
 
 import torch
 from jaxtyping import Bool, Float, Shaped
+from torch.nn import functional
 
+from diorama.diffusion.backbone import CODE_SCALE
 from diorama.errors import UsageError
 from diorama.train.config import Target, Weighting
+
+HEAD, HAND = 0.86, 0.11
+"""Of the body at rest: the height above which it is the head, and the part from either side that is a hand."""
 
 
 def over(value: Shaped[torch.Tensor, " b"], like: Shaped[torch.Tensor, "b ..."]) -> Shaped[torch.Tensor, "b ..."]:
@@ -84,6 +89,17 @@ def offset_noise(
 def region_weights(mask: Float[torch.Tensor, "*shape"], inside: float) -> Float[torch.Tensor, "*shape"]:
     """`inside` where a mask (coverage, 0 to 1) is 1, and 1 where it is 0."""
     return 1 + (inside - 1) * mask
+
+
+def details_of(codes: Float[torch.Tensor, "b 4 t hh ww"]) -> Float[torch.Tensor, "b 1 t h w"]:
+    """Where vertex codes show a head or a hand: 1 or 0 for each latent position.
+
+    Args:
+        codes: places on the body at rest, 0 to 1 between its ends, and coverage; `CODE_SCALE` pixels a position.
+    """
+    across, up, seen = codes[:, :1], codes[:, 1:2], codes[:, 3:] > 0.5
+    shown = seen & ((up > HEAD) | (across < HAND) | (across > 1 - HAND))
+    return functional.max_pool3d(shown.float(), (1, CODE_SCALE, CODE_SCALE))
 
 
 def sample_means(

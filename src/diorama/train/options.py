@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from diorama.core.progress import Progress
 from diorama.train.config import CHOICES, TrainConfig
-from diorama.train.registry import RECIPES, config_for, find, recipe_of
+from diorama.train.registry import CLIP_RECIPES, RECIPES, config_for, find, recipe_of
 
 if TYPE_CHECKING:
     from diorama.train.report import Report
@@ -89,9 +89,14 @@ def start(name: str, given: Mapping[str, Any], progress: Progress) -> "Report":
     from diorama.train.loop import run_folder, saved_options, train
 
     saved = saved_options(run_folder(name, given.get("out", "")), name) if given.get("resume") else {}
-    config = config_for(name, given, saved)
+    config, published = config_for(name, given, saved), False
+    if name in CLIP_RECIPES:
+        from diorama.train.recipes.clip_cut import starts_published
+
+        published = starts_published(config)
+        config = config_for(name, given, saved, published=published)
     progress.note(f"logs, previews and checkpoints: {Path(run_folder(name, config.out)).absolute()}")
-    return train(recipe_of(name, config), config, progress)
+    return train(recipe_of(name, config, published=published), config, progress)
 
 
 def summary(report: "Report") -> str:

@@ -21,11 +21,13 @@ class Entry:
         factory: ``module:name`` of a function from `TrainConfig` to `Recipe`.
         about: what it trains, in one line.
         defaults: options (fields of `TrainConfig`) that are the recipe's own.
+        published: what takes its place where a run starts from networks of the SD-1.5 kind.
     """
 
     factory: str
     about: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    published: "Entry | None" = None
 
 
 _PUBLISHED: dict[str, Any] = {
@@ -60,6 +62,8 @@ _SP4D = {
 }
 _CODEC = "diorama.train.codec_recipe"
 _CODING = {"minutes": 60.0, "batch": 6, "lr": 3e-3, "weight_decay": 1e-4}
+_CLIPS: dict[str, Any] = {"lr": 5e-4, "warmup": 20, "batch": 2, "ema": 0.98, "person_weight": 8.0, "detail_weight": 2.0}
+_OWN_CLIPS = "your clips, from networks of the SD-1.5 kind"
 _ANIMATE, _PERSON, _PARTS = (f"diorama.train.recipes.{name}" for name in ("animate", "person", "parts"))
 
 RECIPES: dict[str, Entry] = {
@@ -86,6 +90,38 @@ RECIPES: dict[str, Entry] = {
             "weight_decay": 0.01,
         },
     ),
+    "animate": Entry(
+        "diorama.train.recipes.clips:animate",
+        "a generator that animates, on a folder of your clips (--data)",
+        {
+            **_CLIPS,
+            "drop": (
+                *("scene=0.05", "occluder=0.05", "preview=0.15", "codes=0.05"),
+                *("reference=0.1", "all=0.02"),
+            ),
+        },
+        Entry(
+            "diorama.train.recipes.clips_published:animate",
+            _OWN_CLIPS,
+            {**_PUBLISHED, "batch": 1, "target": "eps", "weighting": "none", "checkpointing": True},
+        ),
+    ),
+    "person": Entry(
+        "diorama.train.recipes.clips:person",
+        "the same person in new poses, on a folder of your clips (--data)",
+        {
+            **_CLIPS,
+            "drop": (
+                *("scene=0.5", "occluder=0.5", "preview=0.9", "codes=0.05"),
+                *("reference=0.1", "all=0.02"),
+            ),
+        },
+        Entry(
+            "diorama.train.recipes.clips_published:person",
+            _OWN_CLIPS,
+            {**{key: value for key, value in _MOORE.items() if key != "steps"}, "batch": 1, "checkpointing": True},
+        ),
+    ),
     "mimo-paper": Entry(
         f"{_ANIMATE}:mimo",
         "MIMO as in its paper: denoiser, reference, pose encoder and vertex codes together",
@@ -109,6 +145,11 @@ RECIPES: dict[str, Entry] = {
 }
 """By name. The settings of published recipes are those of specs mimo.md 2, scd.md 1.3 and sp4d.md 1.7."""
 
+CLIP_RECIPES = ("animate", "person")
+"""Those that learn from a folder of clips."""
+SOME = {"theatre": CLIP_RECIPES, "lora": CLIP_RECIPES, "detail_weight": ("backbone-s", *CLIP_RECIPES)}
+"""Options that only some recipes know."""
+
 
 def find(name: str) -> Entry:
     """The recipe of a name.
@@ -124,24 +165,36 @@ def find(name: str) -> Entry:
     raise UsageError(f"no training recipe called {name!r}", "RECIPE", hint)
 
 
-def config_for(name: str, given: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -> TrainConfig:
+def entry_of(name: str, *, published: bool = False) -> Entry:
+    """The recipe of a name, or what takes its place; raises as `find`."""
+    entry = find(name)
+    return entry.published or entry if published else entry
+
+
+def config_for(
+    name: str, given: Mapping[str, Any], saved: Mapping[str, Any] | None = None, *, published: bool = False
+) -> TrainConfig:
     """The options of a run: what is given, then what a resumed run had, then the recipe's own, then the common ones.
 
     A given budget replaces the others' whole: --minutes does not meet the steps of a recipe.
     """
     chosen: dict[str, Any] = {}
-    for layer in (find(name).defaults, saved or {}, given):
+    for layer in (entry_of(name, published=published).defaults, saved or {}, given):
         if {"steps", "minutes"} & set(layer):
             chosen = {key: value for key, value in chosen.items() if key not in ("steps", "minutes")}
         chosen |= layer
+    for option in sorted(SOME.keys() & given.keys()):
+        if name not in SOME[option] or (published and option == "detail_weight"):
+            where = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{name} has no option {option!r}", where, f"of {', '.join(SOME[option])}")
     unknown = set(chosen) - {item.name for item in fields(TrainConfig)}
     if unknown:
         raise UsageError(f"no option called {sorted(unknown)[0]!r}", name, "see diorama train --help")
     return TrainConfig(**chosen)
 
 
-def recipe_of(name: str, config: TrainConfig) -> "Recipe":
+def recipe_of(name: str, config: TrainConfig, *, published: bool = False) -> "Recipe":
     """Load a recipe."""
-    module, _, attribute = find(name).factory.partition(":")
+    module, _, attribute = entry_of(name, published=published).factory.partition(":")
     recipe: Recipe = getattr(importlib.import_module(module), attribute)(config)
     return recipe

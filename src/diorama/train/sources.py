@@ -163,7 +163,6 @@ def read_sample(place: Place, arrays: Collection[str] | None = None) -> Sample:
     where = f"{place.shard}: {place.key}"
     try:
         with place.shard.open("rb") as file:
-            note = _read(file, place.note, NOTE_BYTES) if place.note else b"{}"
             packed = _read(file, place.arrays, MEMBER_BYTES)
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
@@ -175,12 +174,22 @@ def read_sample(place: Place, arrays: Collection[str] | None = None) -> Sample:
             if sum(sizes[name] for name in names) > MEMBER_BYTES:
                 raise LimitError(f"arrays of more than {MEMBER_BYTES / 1e9:g} GB", where, REMEDY)
             values = {name: _array(archive.read(f"{name}.npy")) for name in names}
-        facts: Any = json.loads(note)
+    except _BROKEN as error:
+        raise DamagedMediaError(f"a damaged sample ({error})", where, REMEDY) from error
+    return Sample(values, read_note(place))
+
+
+def read_note(place: Place) -> dict[str, Any]:
+    """The note of a sample alone; empty where it has none; raises as `Shards.sample`."""
+    where = f"{place.shard}: {place.key}"
+    try:
+        with place.shard.open("rb") as file:
+            facts: Any = json.loads(_read(file, place.note, NOTE_BYTES) if place.note else b"{}")
     except _BROKEN as error:
         raise DamagedMediaError(f"a damaged sample ({error})", where, REMEDY) from error
     if not isinstance(facts, dict):
         raise DamagedMediaError("a note that is no JSON object", where, REMEDY)
-    return Sample(values, facts)
+    return facts
 
 
 def _read(file: io.BufferedReader, span: tuple[int, int], most: int) -> bytes:

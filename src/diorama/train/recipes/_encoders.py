@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from diorama.diffusion.clip_image import MEAN, STD, load_image_encoder
+from diorama.diffusion.clip_image import load_image_encoder, patch_tokens
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.codec_small import SmallCodec, SmallCodecConfig
@@ -67,13 +67,8 @@ class Encoders:
     @torch.no_grad()
     def tokens(self, frames: Float[torch.Tensor, "t 3 h w"]) -> Float[torch.Tensor, "t n d"]:
         """Tokens of pictures in [0, 1]: of the whole picture (as `clip_image.image_tokens`), then of its patches."""
-        size = self.image.config.image_size
         pictures = (frames * 255).round().to(torch.uint8)  # bytes, as they are resized when sampling
-        small = nn.functional.interpolate(pictures, (size, size), mode="bicubic", antialias=True).float() / 255
-        mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
-        seen = self.image.vision_model(pixel_values=((small - mean) / std).to(self.image.device))
-        every = self.image.vision_model.post_layernorm(seen.last_hidden_state)
-        return self.image.visual_projection(every).cpu()
+        return patch_tokens(self.image, pictures.permute(0, 2, 3, 1)).cpu()
 
 
 def encoders(weights: Weights, tiny_context: int | None, *, device: torch.device | str) -> Encoders:

@@ -20,7 +20,7 @@ from diorama.core.camera import Cameras
 from diorama.diffusion.pictures import coverage, to_frames
 from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
-from diorama.figures.skeleton2d import Points2d, draw_skeleton
+from diorama.figures.skeleton2d import COCO, draw_coco
 from diorama.geometry.raster import rasterize
 from diorama.media.atomic import atomic_path
 from diorama.theatre.actor import canonical_picture
@@ -30,11 +30,6 @@ from diorama.train.recipes._encoders import Encoders
 
 VERSION = 1
 """Raised when the same seed gives other takes."""
-DRAWN_SIDE = 256
-"""Skeletons have lines of fixed thickness; on smaller pictures they are drawn at this size and averaged."""
-BODY_OF_COCO = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-"""The points of `skeleton2d.BODY` among the 133 of COCO-WholeBody; the neck (-1) is between the shoulders."""
-COCO, FACE, LEFT_HAND, RIGHT_HAND = 133, slice(23, 91), slice(91, 112), slice(112, 133)
 Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
 
 
@@ -158,7 +153,7 @@ def taken(clip: Clip, shot: Shot, encoders: Encoders) -> Arrays:
 
 def landmarks_in(cameras: Cameras, body: Float32[np.ndarray, "t v 3"]) -> Float32[np.ndarray, "t 133 2"]:
     """The 133 points of COCO-WholeBody in pixels; not a number behind the camera."""
-    places = load_cast().landmarks(body)[:, :COCO]
+    places = load_cast().landmarks(body)[:, : len(COCO)]
     found = np.empty((*places.shape[:2], 2), np.float32)
     for t, points in enumerate(places):
         pixels, depth = cameras[t : t + 1].project(points)
@@ -168,23 +163,8 @@ def landmarks_in(cameras: Cameras, body: Float32[np.ndarray, "t v 3"]) -> Float3
 
 def skeletons(points: Float32[np.ndarray, "t 133 2"], size: int) -> UInt8[torch.Tensor, "t 3 h w"]:
     """Drawings of body, hands and face on black."""
-    times = max(1, DRAWN_SIDE // size)
-    drawn = [draw_skeleton([_person(times * one)], times * size, times * size) for one in points]
-    frames = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
-    if times == 1:
-        return frames.contiguous()
-    return _pooled(frames, times)
-
-
-def _pooled(frames: UInt8[torch.Tensor, "t 3 H W"], times: int) -> UInt8[torch.Tensor, "t 3 h w"]:
-    """Means of blocks."""
-    return torch.nn.functional.avg_pool2d(frames.float(), times).round().to(torch.uint8)
-
-
-def _person(points: Float32[np.ndarray, "133 2"]) -> Points2d:
-    body = points[list(BODY_OF_COCO)].copy()
-    body[1] = (points[5] + points[6]) / 2
-    return Points2d(body, np.stack([points[LEFT_HAND], points[RIGHT_HAND]]), points[FACE])
+    frames = np.stack([draw_coco(one, size, size) for one in points])
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
 
 
 def surface(take: Arrays, size: int) -> tuple[Shaped[torch.Tensor, "t h w 3"], Shaped[torch.Tensor, "t h w 3"]]:

@@ -20,7 +20,7 @@ from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
 from diorama.train.latents import fingerprint
 from diorama.train.lessons import Lessons, read_lesson
-from diorama.train.loss import noised, region_weights, sample_means
+from diorama.train.loss import details_of, noised, region_weights, sample_means
 from diorama.train.preview import grid, to_picture
 from diorama.train.recipe import Batch, Loss, Networks, Recipe
 from diorama.train.split import theatre_seed
@@ -104,6 +104,7 @@ class BackboneRecipe(Recipe):
         rest = (x0 - network.base(cond.concat)).detach()
         said = network.residual(noised(rest, draws.normal(*x0.shape[1:]), alpha, sigma), alpha, sigma, cond)
         weights = region_weights(_grown(batch["person"]), self.config.person_weight) * self._channel_weights.to(x0)
+        weights = weights * region_weights(details_of(batch["codes"]), self.config.detail_weight)
         error = sample_means((said.float() - rest / SPREAD) ** 2, weights)
         late = angle > 0.35 * torch.pi
         terms = {
@@ -135,10 +136,11 @@ class BackboneRecipe(Recipe):
         lessons = replace(self._lessons, seed=theatre_seed(self.config.seed, "held-out"))
         path = lessons.ready(number, self._codec)
         whole = slice(0, lessons.size // self._codec.factor)
-        return {k: v[:, :: lessons.frames // 4] if k not in _STILL else v for k, v in _all(path, whole).items()}
+        return {k: v[:, :: lessons.frames // 4] if k not in STILL else v for k, v in _all(path, whole).items()}
 
 
-_STILL = ("reference", "reference_codes")
+STILL = ("reference", "reference_codes")
+"""Parts of a lesson that are of no frame."""
 FITTED = 16
 """Clips whose pictures tell how latents and colours belong together."""
 DECODING = ("decoder", "synthesis")
@@ -168,7 +170,7 @@ def cut_piece(path: Path, piece: Piece, lessons: Lessons, rng: np.random.Generat
     else:
         rows, columns = (_window(rng, place, piece.side, side) for place in _middle(path, frames))
     found = read_lesson(path, frames, rows, columns)
-    return {k: v if k in _STILL else v[:, ::stride].contiguous() for k, v in found.items()}
+    return {k: v if k in STILL else v[:, ::stride].contiguous() for k, v in found.items()}
 
 
 def _middle(path: Path, frames: slice) -> tuple[float, float]:
