@@ -239,8 +239,8 @@ def test_the_generator_takes_the_actors_place_too(
 def test_pieces_are_the_same_wherever_a_run_begins(
     scene: tuple[Path, np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(animate_diffusion, "PIECE", 3)
-    monkeypatch.setattr(animate_diffusion, "SHARED", 1)
+    monkeypatch.setattr(animate_diffusion.Embedded, "piece", 3)
+    monkeypatch.setattr(animate_diffusion.Embedded, "shared", 1)
     (one,), layered = read_actors(scene[0]), read_scene(scene[0])
     part = cast(layered, one, character_of_actor(one, sights_of(layered, one, 4)), relight=False)
     generator = Generator.load(None, Asked(1, 1.0))

@@ -37,7 +37,7 @@ from diorama.geometry.raster import rasterize
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_video
 from diorama.media.store import read_actors, read_scene, write_scene
-from diorama.pipelines import animate_diffusion, animate_release
+from diorama.pipelines import animate_diffusion
 from diorama.pipelines.animate import animate
 from diorama.pipelines.animate_cast import Part, cast, character_of_actor, sights_of
 from diorama.pipelines.animate_config import AnimateConfig
@@ -187,10 +187,9 @@ def test_a_release_takes_the_actors_place_and_nothing_else_changes(
 def test_pieces_are_the_same_wherever_a_run_begins(
     played: tuple[Part, LayeredVideo], model: PeopleModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(animate_release, "PIECE", 4)
-    monkeypatch.setattr(
-        animate_release, "SHARED", 2
-    )  # a run may begin where the last piece has frames of its own, and where it has none
+    monkeypatch.setattr(Released, "piece", 4)
+    monkeypatch.setattr(Released, "shared", 2)
+    # A run may begin where the last piece has frames of its own, and where it has none.
     generator = Generator(Released(model, Asked(1, 1.0)))
     whole = list(islice(generated(*played, 0, generator), FRAMES + 1))
     assert whole[-1] is None
@@ -311,6 +310,7 @@ def _says(**values: object) -> Callable[[Path], None]:
         (_says(context_frames=99), "context_frames"),
         (_says(steps=0), "steps"),
         (_says(guidance_scale="much"), "guidance_scale"),
+        (_says(closed_loop="no"), "expected true or false"),
         (lambda folder: np.save(folder / "vertex_colors.npy", np.zeros((5, 3))), "expected bytes"),
         (lambda folder: np.save(folder / "vertex_colors.npy", np.array([_Code()], object)), "plain NPY"),
     ],

@@ -152,7 +152,7 @@ def test_of_two_people_the_larger_or_the_one_asked_for_is_taken(
 def test_pictures_of_nobody_are_refused(tmp_path: Path) -> None:
     y, x = np.mgrid[:240, :320]
     save_image(tmp_path / "sky.png", np.stack([y // 2, y // 2 + 60, 255 - x // 4], -1).astype(np.uint8))
-    with pytest.raises(UsageError, match=r"nobody is found .* --boxes"):
+    with pytest.raises(UsageError, match=r"nobody is found .* transparent"):
         character_of_photo(tmp_path / "sky.png")
 
 

@@ -72,13 +72,12 @@ class AnimateCommand:
         """Make the film; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.core.memory import keep_freed_memory
-        from diorama.pipelines.animate import animate, scene_of
+        from diorama.pipelines.animate import animate
 
         keep_freed_memory()
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
-            scene = scene_of(self.scene, self.output, resume=self.resume, progress=progress)
             made = animate(
-                scene, self.output, self.config, overwrite=self.overwrite, resume=self.resume, progress=progress
+                self.scene, self.output, self.config, overwrite=self.overwrite, resume=self.resume, progress=progress
             )
         tell_made(self.common, made.files, made.extras, made.frames, made.seconds)
         return 0

@@ -1,6 +1,6 @@
 """A clip taken apart: ordered layers of colour, coverage and depth, and putting them together again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Protocol, runtime_checkable
@@ -201,11 +201,16 @@ class CompositeSource:
         streams = [layer.read() for layer in self.layered[start:stop].layers]
         for index, pieces in enumerate(zip(*streams, strict=True), start):
             clock = pieces[0][0]
-            below: Pixels | None = None
-            for frame, alpha in pieces:
-                below = frame.image if alpha is None else over(frame.image, alpha, below)
-            assert below is not None  # there is at least one layer
-            yield Frame(below, clock.pts, clock.duration, index)
+            yield Frame(together(pieces), clock.pts, clock.duration, index)
+
+
+def together(pieces: Sequence[tuple[Frame, Map | None]]) -> Pixels:
+    """What layers of one frame show over each other, from far to near; one or more, as `Layer.read` gives them."""
+    below: Pixels | None = None
+    for frame, alpha in pieces:
+        below = frame.image if alpha is None else over(frame.image, alpha, below)
+    assert below is not None  # there is at least one layer
+    return below
 
 
 def over(color: Pixels, alpha: Map, below: Pixels | None) -> Pixels:

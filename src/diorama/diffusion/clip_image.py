@@ -1,4 +1,7 @@
-"""Picture tokens from CLIP: the image embedding that MIMO and its relatives give to cross-attention (mimo.md 1.2)."""
+"""Picture tokens from CLIP, as MIMO and its relatives give them to cross-attention.
+
+MIMO takes one of the whole picture (mimo.md 1.2), SCD those of its patches too (scd.md 1.3).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -41,22 +44,46 @@ def load_image_encoder(folder: Path) -> torch.nn.Module:
     if network is None or not hasattr(getattr(network, "config", None), "image_size"):
         raise ModelError("no image encoder of CLIP", folder, "expected CLIPVisionModelWithProjection")
     fit(network, tensors, source=str(file), allow_missing={_POSITIONS})
+    count_positions(network)
+    return network.float().eval().requires_grad_(False)
+
+
+def count_positions(network: torch.nn.Module) -> None:
+    """Fill in the positions of an encoder that was built without memory: counted through, they are in no file."""
     for name, table in list(network.named_buffers()):
-        if table.is_meta:  # counted through, never stored
+        if table.is_meta:
             holder, _, leaf = name.rpartition(".")
             numbers = torch.arange(table.shape[-1]).expand(table.shape)
             network.get_submodule(holder).register_buffer(leaf, numbers, persistent=False)
-    return network.float().eval().requires_grad_(False)
 
 
 def image_tokens(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Float[torch.Tensor, "r 1 d"]:
     """One token a picture: its projected embedding.
 
-    As the release: resized to the encoder's size (the picture should be square; otherwise it is squeezed) by a bicubic
-    filter on bytes, then normalised.
+    Raises:
+        UsageError: no pictures, or without pixels.
+    """
+    tokens: torch.Tensor = encoder(_prepared(encoder, pictures)).image_embeds[:, None]
+    return tokens
+
+
+def patch_tokens(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Float[torch.Tensor, "r n d"]:
+    """Projected tokens of each picture: of the whole (that of `image_tokens`), then of its patches.
+
+    With one token, queries of cross-attention learn nothing (scd.md 1.3).
 
     Raises:
         UsageError: no pictures, or without pixels.
+    """
+    seen = encoder.vision_model(pixel_values=_prepared(encoder, pictures)).last_hidden_state
+    tokens: torch.Tensor = encoder.visual_projection(encoder.vision_model.post_layernorm(seen))
+    return tokens
+
+
+def _prepared(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Float[torch.Tensor, "r 3 s s"]:
+    """As the release: resized to the encoder's size by a bicubic filter on bytes, then normalised.
+
+    Pictures should be square; others are squeezed.
     """
     if min(pictures.shape) < 1:
         raise UsageError(f"pictures of {tuple(pictures.shape)}", "reference", "give at least one pixel")
@@ -64,5 +91,4 @@ def image_tokens(encoder: Any, pictures: UInt8[torch.Tensor, "r h w 3"]) -> Floa
     bytes_ = pictures.cpu().permute(0, 3, 1, 2)  # the filter for bytes exists on the CPU alone
     small = functional.interpolate(bytes_, size=(side, side), mode="bicubic", antialias=True).float() / 255
     mean, std = (torch.tensor(each)[:, None, None] for each in (MEAN, STD))
-    tokens: torch.Tensor = encoder(((small - mean) / std).to(weight)).image_embeds[:, None]
-    return tokens
+    return ((small - mean) / std).to(weight)

@@ -16,14 +16,13 @@ from jaxtyping import Float, Int64, UInt8
 
 from diorama.core.progress import Progress
 from diorama.diffusion import motion_unet
-from diorama.diffusion.clip_image import image_tokens
+from diorama.diffusion.clip_image import image_tokens, patch_tokens
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.coding import decode_video, encode_stream
 from diorama.diffusion.conditioning import Conditioning
 from diorama.diffusion.denoise import Denoiser, from_eps, from_v, from_x0
 from diorama.diffusion.guidance import guided_together
 from diorama.diffusion.levels import Schedule, Spacing, levels
-from diorama.diffusion.mimo_patches import patch_tokens
 from diorama.diffusion.noise import Noise
 from diorama.diffusion.pose_encoder import encode_poses
 from diorama.diffusion.reference_cache import ReferenceCache

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from diorama.diffusion.checkpoint import Tensors, read_tensors
-from diorama.diffusion.clip_image import load_image_encoder
+from diorama.diffusion.clip_image import count_positions, load_image_encoder
 from diorama.diffusion.codec_kl import DiffusersCodec, open_folder
 from diorama.diffusion.families import FAMILIES, shapes_of
 from diorama.diffusion.fit import fit
@@ -186,7 +186,7 @@ def _sizes(file: Path) -> dict[str, int]:
     names = ("num_attention_heads", "motion_num_attention_heads", "attention_head_dim", "norm_num_groups")
     config = read_config(file.with_suffix(".json"))
     return {
-        name: _number(config, name, 8, (1, 256), file.with_suffix(".json"))
+        name: _number(config[name], name, (1, 256), file.with_suffix(".json"))
         for name in names
         if config.get(name) is not None
     }
@@ -215,39 +215,39 @@ def _colors(folder: Path) -> UInt8[np.ndarray, "v 3"] | None:
 
 
 def _codec_of(piece: Piece) -> DiffusersCodec:
-    network: Any = skeleton(FAMILIES["vae"], shapes_of(piece.tensors), piece.config)
-    if network is None:
-        raise ModelError("the manifest has no configuration of the codec", piece.sources[0], "convert it again")
-    fit(network, piece.tensors, source=str(piece.sources[0]))
-    return DiffusersCodec(network.float().eval().requires_grad_(False))
+    return DiffusersCodec(_network_of(piece, "vae", "the codec").float().eval().requires_grad_(False))
 
 
 def _encoder_of(piece: Piece) -> torch.nn.Module:
-    network: Any = skeleton(FAMILIES["clip-vision"], shapes_of(piece.tensors), piece.config)
-    if network is None:
-        raise ModelError("the manifest has no configuration of the image encoder", piece.sources[0], "convert it again")
-    fit(network, piece.tensors, source=str(piece.sources[0]))
-    for name, table in list(network.named_buffers()):
-        if table.is_meta:  # positions, counted through; never stored
-            holder, _, leaf = name.rpartition(".")
-            numbers = torch.arange(table.shape[-1]).expand(table.shape)
-            network.get_submodule(holder).register_buffer(leaf, numbers, persistent=False)
+    network = _network_of(piece, "clip-vision", "the image encoder")
+    count_positions(network)
     whole: torch.nn.Module = network.float().eval().requires_grad_(False)
     return whole
+
+
+def _network_of(piece: Piece, family: str, what: str) -> Any:
+    """A network of `families` with the weights of a piece."""
+    network: Any = skeleton(FAMILIES[family], shapes_of(piece.tensors), piece.config)
+    if network is None:
+        raise ModelError(f"the manifest has no configuration of {what}", piece.sources[0], "convert it again")
+    fit(network, piece.tensors, source=str(piece.sources[0]))
+    return network
 
 
 def _told(given: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """What config.json says of size, steps, guidance and windows, checked."""
     limits = {"size": (64, 2048), "steps": (1, 1000), "context_frames": (1, 1000), "context_overlap": (0, 999)}
     told: dict[str, Any] = {}
-    for name, (low, high) in limits.items():
+    for name, allowed in limits.items():
         if name in given:
-            told[name] = _number(given, name, low, (low, high), where)
+            told[name] = _number(given[name], name, allowed, where)
     if told.get("size", 0) % STRIDE:
         raise ModelError(f"size = {told['size']}", where, f"expected a multiple of {STRIDE}")
     guidance = given.get("guidance_scale", 1.0)
     if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance <= 100:
         raise ModelError(f"guidance_scale = {str(guidance)[:50]}", where, "expected 0 to 100")
+    if not isinstance(given.get("closed_loop", False), bool):
+        raise ModelError(f"closed_loop = {str(given['closed_loop'])[:50]}", where, "expected true or false")
     return told | {name: given[name] for name in ("guidance_scale", "closed_loop") if name in given}
 
 
@@ -267,13 +267,12 @@ def _asked(model: PeopleModel, told: Mapping[str, Any], where: Path) -> PeopleMo
         own,
         num_inference_steps=told.get("steps", own.num_inference_steps),
         guidance_scale=told.get("guidance_scale", own.guidance_scale),
-        windows=WindowConfig(length, overlap, mode="release" if loop is True else "open"),
+        windows=WindowConfig(length, overlap, mode="release" if loop else "open"),
     )
     return replace(model, size=size, settings=settings)
 
 
-def _number(given: Mapping[str, Any], name: str, own: int, limits: tuple[int, int], where: Path) -> int:
-    value = given.get(name, own)
+def _number(value: object, name: str, limits: tuple[int, int], where: Path) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not limits[0] <= value <= limits[1]:
         raise ModelError(f"{name} = {str(value)[:50]}", where, f"expected {limits[0]} to {limits[1]}")
     return value

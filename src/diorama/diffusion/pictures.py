@@ -79,6 +79,12 @@ def to_frames(pictures: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "t 
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
+def to_pictures(frames: Float[torch.Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
+    """Numbers as pictures, the inverse of `to_frames`; what is beyond [0, 1] is cut off."""
+    moved = (frames.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(moved.cpu().numpy())
+
+
 def coverage(mask: Shaped[np.ndarray, "t h w"], factor: int) -> UInt8[torch.Tensor, "t hh ww"]:
     """How much of each block of factor x factor pixels a mask covers; 255 for all."""
     pooled = torch.nn.functional.avg_pool2d(torch.from_numpy(mask.astype(np.float32)), factor)

@@ -1,13 +1,16 @@
 """Skeletons drawn flat, as OpenPose and DWPose draw them: networks were trained on exactly these pictures.
 
 Eighteen body points in OpenPose's order, limbs as ellipses of fixed thickness at 60 % of their colour, points as
-discs; hands of 21 points in hues around the circle, faces as white points.
+discs; hands of 21 points in hues around the circle, faces as white points. Points of COCO-WholeBody are brought into
+that order; its neck is between the shoulders.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
+
+from diorama.figures.landmarks import POINT_NAMES
 
 BODY = (
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
@@ -38,6 +41,13 @@ THICKNESS = 4
 """Half the width of a limb and the radius of a point, pixels, at any size of picture."""
 
 DIMMED = 0.6
+
+DRAWN_SIDE = 256
+"""Lines have a fixed thickness: smaller pictures are drawn at this size and averaged."""
+
+COCO = {name: number for number, name in enumerate(POINT_NAMES["coco133"])}
+FACE, LEFT_HAND, RIGHT_HAND = slice(23, 91), slice(91, 112), slice(112, 133)
+"""Among the 133 points of COCO-WholeBody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +81,21 @@ def draw_skeleton(people: tuple[Points2d, ...] | list[Points2d], height: int, wi
         for point in person.face if person.face is not None else ():
             _disc(picture, point, np.full(3, 255, np.uint8), 3)
     return picture
+
+
+def draw_coco(points: Float32[np.ndarray, "133 2"], height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One person by its points of COCO-WholeBody, pixels; as fine as lines at `DRAWN_SIDE` are."""
+    times = max(1, DRAWN_SIDE // height)
+    drawn = draw_skeleton([points_of_coco(times * points)], times * height, times * width)
+    blocks = drawn.reshape(height, times, width, times, 3)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def points_of_coco(points: Float32[np.ndarray, "133 2"]) -> Points2d:
+    """OpenPose's points from those of COCO-WholeBody."""
+    neck = (points[COCO["left_shoulder"]] + points[COCO["right_shoulder"]]) / 2
+    body = np.stack([neck if name == "neck" else points[COCO[name]] for name in BODY])
+    return Points2d(body, np.stack([points[LEFT_HAND], points[RIGHT_HAND]]), points[FACE])
 
 
 def _limb(

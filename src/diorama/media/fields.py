@@ -135,7 +135,7 @@ def parse(data: bytes, file: str, *, most: int, fault: type[DioramaError] = Usag
     except RecursionError:
         raise fault("nested too deeply", file) from None
     except ValueError as error:
-        raise fault(f"not valid JSON ({error})", file) from None
+        raise fault(f"not valid JSON ({error})", file, "copy it again, or make it anew") from None
     return Field(value, "", file, fault)
 
 

@@ -9,7 +9,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,17 @@ STILL_MS = 1000
 SEQUENCE_FPS = 25
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _DEEP = {"I;16", "I;16B", "I;16L", "I"}
+ORIENTATION = 0x0112
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What brings the rows and columns of a picture upright, by its EXIF orientation."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,8 @@ def _deep_pixels(path: Path, image: Image.Image) -> UInt16[np.ndarray, "h w c"] 
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         return None
+    if image.format == "PNG":
+        pixels = _UPRIGHT.get(image.getexif().get(ORIENTATION, 1), np.asarray)(pixels)
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=2)
     order = [2, 1, 0, 3][: pixels.shape[2]]

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from diorama.core.video import Video
+from diorama.core.video import Frame, Video
+from diorama.errors import DioramaError, MediaError, UsageError
 from diorama.media.decode import FileSource, ReadOptions
 from diorama.media.images import is_image, open_images
 from diorama.media.probe import Probe, probe
-from diorama.media.safe import local_path
+from diorama.media.safe import local_path, regular_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +74,27 @@ def open_media(given: str | Path, options: ReadOptions | None = None) -> OpenedV
 def open_video(given: str | Path, options: ReadOptions | None = None) -> Video:
     """As `open_media`, when only the frames and their clock are wanted."""
     return open_media(given, options).video
+
+
+def open_picture(given: str | Path, fix: str) -> Frame:
+    """The frame of a picture file.
+
+    Args:
+        given: any kind of image, animated ones with one frame too.
+        fix: what the user should do who gave a clip.
+
+    Raises:
+        UsageError: a clip, or a moving picture.
+        MediaError: missing, empty, a folder, damaged, or no picture.
+        LimitError: over the budget.
+    """
+    path = regular_file(given)
+    try:
+        opened = open_media(path)
+    except DioramaError as error:
+        if is_image(path):
+            raise
+        raise MediaError("not a picture of a known kind", path, "give PNG, JPEG, WebP, GIF, TIFF or BMP") from error
+    if opened.probe is not None or len(opened.video) != 1:
+        raise UsageError(f"{len(opened.video)} frames, where one picture is expected", path, fix)
+    return next(iter(opened.video))

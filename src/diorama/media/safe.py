@@ -67,7 +67,7 @@ class Limits:
                 f"a frame of {width}x{height} = {width * height / 1e6:.0f} Mpx is over the limit of "
                 f"{self.frame_pixels / 1e6:.0f} Mpx",
                 where,
-                "raise --max-pixels if you trust the file",
+                "make it smaller; diorama stereo takes it with --max-pixels, if you trust the file",
             )
 
     def check_length(self, frames: int, seconds: float, where: object) -> None:
@@ -115,7 +115,7 @@ def regular_file(given: str | Path) -> Path:
     except OSError as error:
         raise MediaError(f"cannot be read ({error.strerror})", path, "check the permissions") from error
     if stat.S_ISDIR(status.st_mode):
-        raise MediaError("a folder, where a file is expected", path)
+        raise MediaError("a folder, where a file is expected", path, "name a file in it")
     if not stat.S_ISREG(status.st_mode):
         raise MediaError("not a regular file (a device, FIFO or socket)", path, "copy the media into a file first")
     if status.st_size == 0:

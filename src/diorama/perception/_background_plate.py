@@ -22,6 +22,7 @@ from diorama.perception._background_invent import invent
 from diorama.perception._background_join import join
 from diorama.perception._background_keys import Keys, KeyView, SmallMask, enlarged
 from diorama.perception.camera_motion import regridded, shift
+from diorama.perception.completion import completed
 
 VIEWS = 8
 """Key frames that are joined, the key's own not counted."""
@@ -38,6 +39,8 @@ AWAY = 0.05
 COARSE = 96  # pixels of the longer side of the masks that are compared
 MARGIN = 0.012
 """Picture sides around what people pass."""
+LARGE, SIDE = 0.004, 320
+"""Part of the surroundings from which on holes are worth patches, and the size at which these are sought."""
 PRECISE = 3.0
 """Levels of 255 by which aligned pictures differ for noise alone; a view's vote falls with the square beyond."""
 
@@ -201,5 +204,9 @@ def _invented(plate: Plate) -> Plate:
     inner = plate.box.within(box)
     wanted = np.zeros(state.shape, bool)
     wanted[inner] = plate.state == NONE
-    filled = invent(image, state == SEEN, wanted)[inner]
+    if image.dtype == np.uint8 and wanted.mean() > LARGE and not (state == NONE).all():
+        made = completed(image, state == NONE, side=SIDE)
+        filled = np.where(wanted[..., None], made, image)[inner]
+    else:
+        filled = invent(image, state == SEEN, wanted)[inner]
     return Plate(plate.view, plate.box, filled, np.where(plate.state == NONE, np.uint8(INVENTED), plate.state))

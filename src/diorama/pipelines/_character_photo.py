@@ -140,7 +140,7 @@ def _people(
     found = [Sighting(number, sighting.pose) for number, sighting in enumerate(found, 1)]
     if found or coverage is None:
         if not found:
-            fix = "give a clearer or larger photo of one person, or say where it is with --boxes FILE"
+            fix = "give a clearer or larger photo of one person, or one that is transparent around it"
             raise UsageError("nobody is found in the picture", where, fix)
         return found, ()
     box = SoftMask(coverage, np.eye(2, 3)).bounds()

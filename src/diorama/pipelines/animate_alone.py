@@ -114,17 +114,17 @@ def before_nobody(scene: str, who: str, config: AnimateConfig, progress: Progres
         UsageError: no motion is given.
         DioramaError: as `character_of` and `driving`.
     """
-    character = character_of(who, progress)
-    motion = config.motion or (who if MARK in who else "")
+    motion = config.motion or (who if MARK in who and not Path(who).exists() else "")
     if not motion:
         raise UsageError("nobody to follow in the scene", "--motion", "say what the character does, such as walk")
     if is_still(scene):
         image = plain(scene, *PLAIN) if is_color(scene) else at_most(picture(scene), SIDE)
+        character = character_of(who, progress)
         found = before_picture(replace(config, motion=motion), character.body, progress)
         path = path_of(who) if is_color(scene) else Path(scene)
         stage = still_stage(image, len(found.motion), config.fps, path)
     else:
-        stage = stage_of(Path(scene))
+        stage, character = stage_of(Path(scene)), character_of(who, progress)
         count, rate = len(stage.source), float(stage.source.fps)
         found = driving(motion, character.body, fps=rate, seconds=count / rate, seed=config.seed, progress=progress)
         found = replace(found, motion=as_long(found.motion, count))

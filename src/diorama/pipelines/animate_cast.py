@@ -95,7 +95,6 @@ def cast(
         shape: whose proportions are kept.
         relight: whether the character takes on the light, exposure, sharpness and grain of the scene.
     """
-
     if shape == "actor":
         character = replace(character, body=actor.figure)
     if stands_in_view(actor):
@@ -116,7 +115,6 @@ def stands_in_view(actor: Actor) -> bool:
 
 def lit_as(scene: LayeredVideo, actor: Actor, character: Character) -> tuple[Lighting, Look]:
     """The light on an actor, for a character, and how the camera shows the actor; even light where little is seen."""
-
     sights = sights_of(scene, actor, SIGHTS)
     try:
         before = character_of_actor(actor, sights, spacing=COARSE)
@@ -135,13 +133,11 @@ def character_of_actor(actor: Actor, sights: Sequence[Sight], *, spacing: float 
     Raises:
         UsageError: no frame shows it.
     """
-
     return character_from_photos(actor.figure, sights, together=True, spacing=spacing)
 
 
 def sights_of(scene: LayeredVideo, actor: Actor, count: int) -> list[Sight]:
     """Frames of an actor, spread over its way, with its masks and its posed body; fewer where it is hidden."""
-
     layer, seen = scene.layer(actor.layer), actor.track.frames
     chosen = seen[np.unique(np.linspace(0, len(seen) - 1, count).astype(int))]
     found = []
@@ -158,4 +154,4 @@ def sights_of(scene: LayeredVideo, actor: Actor, count: int) -> list[Sight]:
 def _plain(alpha: np.ndarray | None, image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
     if alpha is None:
         return np.full(image.shape[:2], 255, np.uint8)
-    return alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
+    return eight_bits(alpha)

@@ -1,11 +1,13 @@
 """How characters are put into a scene, as options; importing this loads nothing heavy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from diorama.errors import UsageError
 from diorama.media.encoding import Encoding
+from diorama.media.fields import Scalar
 
 Engine = Literal["preview", "diffusion"]
 Shape = Literal["character", "actor"]
@@ -54,6 +56,16 @@ class PlayConfig:
             raise UsageError(f"{self.fps} frames a second", "--fps", "give 1 to 120")
         if not (all(-1 <= value <= 2 for value in self.at) and self.at[2] >= 0.02):
             raise UsageError(f"at {self.at}", "--at", "give parts of the picture, such as 0.5 0.92 0.7")
+
+    def for_recipe(self, *paths: str) -> dict[str, Scalar]:
+        """All options, as a recipe keeps them.
+
+        Args:
+            paths: options that name files, which are kept without their folders: where they lie is nobody's business.
+        """
+        options = {**asdict(self.encoding), **asdict(self), "at": str(self.at)}
+        del options["encoding"]
+        return options | {name: Path(str(options[name])).name for name in paths}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from diorama.diffusion.backbone import Backbone
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.generate import EMBEDDED, SampleConfig, generate, load_backbone
-from diorama.diffusion.pictures import Pictures, given_of
+from diorama.diffusion.pictures import Pictures, given_of, to_pictures
 from diorama.figures.appearance import body_colors
 from diorama.figures.canonical import canonical_pictures
 from diorama.figures.codes import color_map, position_colors
@@ -34,8 +34,6 @@ from diorama.pipelines.animate_roi import Roi, crop, roi_of, uncrop
 
 SIZE = 256
 """Pixels of the square that is generated."""
-PIECE, SHARED = 48, 8
-"""Frames made at once, and how many of them two pieces share."""
 NAMED = "embedded"
 """What the embedded networks are called where networks are asked for."""
 TRAINED = "backbone-s.safetensors"
@@ -95,26 +93,9 @@ class Embedded:
     network: Backbone
     codec: Codec
     config: SampleConfig
-
-    @property
-    def size(self) -> int:
-        """See `Engine`."""
-        return SIZE
-
-    @property
-    def piece(self) -> int:
-        """See `Engine`."""
-        return PIECE
-
-    @property
-    def shared(self) -> int:
-        """See `Engine`."""
-        return SHARED
-
-    @property
-    def coarse(self) -> bool:
-        """See `Engine`."""
-        return True
+    size = SIZE
+    piece, shared = 48, 8
+    coarse = True
 
     @property
     def seed(self) -> int:
@@ -184,7 +165,7 @@ def _squares(part: Part, scene: LayeredVideo, roi: Roi, skipped: int, engine: En
 
 
 def _piece(part: Part, scene: LayeredVideo, roi: Roi, begin: int, engine: Embedded, looks: _Looks) -> list[Made]:
-    """The frames of an actor from its frame `begin` on, at most `PIECE`."""
+    """The frames of an actor from its frame `begin` on, at most a piece."""
     pictures = _pictures(part, scene, roi, begin, looks)
     given = given_of(pictures, engine.codec)
     assert given.preview is not None
@@ -197,14 +178,13 @@ def _piece(part: Part, scene: LayeredVideo, roi: Roi, begin: int, engine: Embedd
 
 @torch.inference_mode()
 def _decoded(codec: Codec, latents: Float[torch.Tensor, "1 c t lh lw"]) -> UInt8[np.ndarray, "t h w 3"]:
-    frames = codec.decode(latents[0].transpose(0, 1)).clamp(0, 1).permute(0, 2, 3, 1)
-    return (frames * 255).round().to(torch.uint8).numpy()
+    return to_pictures(codec.decode(latents[0].transpose(0, 1)))
 
 
 def _pictures(part: Part, scene: LayeredVideo, roi: Roi, begin: int, looks: _Looks) -> Pictures:
     """What the generator is given, at `SIZE`."""
     body, first = part.character.body.mesh, int(part.actor.frames[0])
-    end = min(begin + PIECE, len(part.actor.frames))
+    end = min(begin + Embedded.piece, len(part.actor.frames))
     found: list[tuple[np.ndarray, ...]] = []
     surfaces = posed(part.character.body, part.motion[begin:end])
     layers = layers_of(scene[first + begin : first + end], part)

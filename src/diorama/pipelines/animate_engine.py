@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from diorama.core.layers import LayeredVideo, over
+from diorama.core.layers import LayeredVideo, over, together
 from diorama.diffusion.generate import SampleConfig
 from diorama.diffusion.mimo import MimoSettings
 from diorama.perception.shrink import eight_bits
@@ -20,8 +20,6 @@ REACH = 0.05
 """Part of the square by which a generated person may reach beyond the naked body: cloth and hair."""
 SEEN, SURELY = 0.05, 0.16
 """Differences from the scene (of 1) from which on a pixel may show the person, and surely does."""
-
-
 START = 0.5
 """Strength of the embedded generator: from noise it is lost on real photos."""
 
@@ -31,34 +29,31 @@ class Asked:
     """How networks are asked; what is None, each kind has its own default for.
 
     Attributes:
-        steps: of the sampler.
-        guidance: towards the character's looks.
+        num_inference_steps: of the sampler.
+        guidance_scale: towards the character's looks; 1 is none.
         strength: where sampling begins, from 1 (noise) to 0 (the preview).
         seed: of the noise.
     """
 
-    steps: int | None = None
-    guidance: float | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
     strength: float | None = None
     seed: int = 0
 
     def embedded(self) -> SampleConfig:
         """For the embedded generator and its kind."""
-        plain = SampleConfig(strength=START if self.strength is None else self.strength, seed=self.seed)
-        return replace(
-            plain,
-            num_inference_steps=plain.num_inference_steps if self.steps is None else self.steps,
-            guidance_scale=plain.guidance_scale if self.guidance is None else self.guidance,
-        )
+        strength = START if self.strength is None else self.strength
+        return replace(SampleConfig(strength=strength, seed=self.seed), **self._walk)
 
     def released(self, own: MimoSettings) -> MimoSettings:
         """For networks with settings of their own."""
-        return replace(
-            own,
-            num_inference_steps=own.num_inference_steps if self.steps is None else self.steps,
-            guidance_scale=own.guidance_scale if self.guidance is None else self.guidance,
-            share=1.0 if self.strength is None else self.strength,
-        )
+        return replace(own, share=1.0 if self.strength is None else self.strength, **self._walk)
+
+    @property
+    def _walk(self) -> dict[str, Any]:
+        """Steps and guidance, where they are given."""
+        given = {name: getattr(self, name) for name in ("num_inference_steps", "guidance_scale")}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +113,12 @@ def layers_of(scene: LayeredVideo, part: Part) -> Iterator[tuple[np.ndarray, np.
     names = [layer.name for layer in scene.layers]
     place = names.index(part.actor.layer)
     for pieces in zip(*(layer.read() for layer in scene.layers), strict=True):
-        below = None
-        for frame, alpha in pieces[:place]:
-            below = frame.image if alpha is None else over(frame.image, alpha, below)
-        assert below is not None
+        below = together(pieces[:place])
         image, covered = below, np.zeros(below.shape[:2], np.uint8)
         for frame, alpha in pieces[place + 1 :]:
             if alpha is not None:
                 image = over(frame.image, alpha, image)
-                covered = np.maximum(covered, alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8))
+                covered = np.maximum(covered, eight_bits(alpha))
         yield eight_bits(below), eight_bits(image), covered
 
 

@@ -100,6 +100,16 @@ def driving(
     return replace(found, motion=retarget(moved, figure.skeleton))
 
 
+def check_motion(given: str) -> None:
+    """Refuse what is no motion before anything else is done; whether a clip shows anybody is not looked at.
+
+    Raises:
+        DioramaError: as `driving`.
+    """
+    if given not in MOVES and _told(given) is None:
+        open_media(given)
+
+
 def on_the_spot(found: Driving) -> Driving:
     """The motion without the way it goes: steps sideways and back stay, a walk is one on a treadmill.
 
@@ -154,6 +164,11 @@ def placed_like(motion: Motion, other: Motion, *, turn: bool = True) -> Motion:
 
 
 def _read(given: str, progress: Progress) -> Driving:
+    return _told(given) or Driving(_filmed(Path(given), progress), filmed=True)
+
+
+def _told(given: str) -> Driving | None:
+    """A motion that is known without looking at pictures; None for a picture or a clip."""
     path = Path(given)
     folder, _, name = given.rpartition(MARK)
     if path.is_dir() and (path / NAME).is_file():
@@ -161,10 +176,10 @@ def _read(given: str, progress: Progress) -> Driving:
     if folder and not path.exists() and (Path(folder) / NAME).is_file():
         return Driving(_of_scene(Path(folder), name).motion, filmed=True)
     suffix = path.suffix.lower()
-    if suffix not in (".bvh", ".npz", ".glb"):
-        return Driving(_filmed(path, progress), filmed=True)
-    if not path.is_file():
+    if not given or not path.exists():
         raise _unknown(given)
+    if suffix not in (".bvh", ".npz", ".glb"):
+        return None
     if suffix == ".bvh":
         return Driving(read_bvh(path))
     if suffix == ".npz":
@@ -189,8 +204,6 @@ def _of_scene(folder: Path, name: str) -> Actor:
 
 def _filmed(path: Path, progress: Progress) -> Motion:
     """The motion of the largest person of a picture or a clip."""
-    if not path.exists():
-        raise _unknown(str(path))
     if path.is_file() and is_image(path):
         opened = open_media(path)
         if opened.probe is None and len(opened.video) == 1:

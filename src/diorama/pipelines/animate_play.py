@@ -1,8 +1,10 @@
 """Characters on a stage, drawn by the engine that was chosen."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
+from diorama.core.actor import Actor
 from diorama.core.video import Frame
 from diorama.pipelines.animate_cast import Part
 from diorama.pipelines.animate_config import PlayConfig
@@ -10,6 +12,9 @@ from diorama.pipelines.animate_diffusion import Generator, generated
 from diorama.pipelines.animate_engine import Asked
 from diorama.pipelines.animate_frames import Drawn, on_ground, previews, recast
 from diorama.pipelines.film import Stage
+
+MISSED = 0.1
+"""Seconds for which somebody may be missed; who is not seen for longer is out of sight."""
 
 
 def played(stage: Stage, parts: Sequence[Part], config: PlayConfig, start: int = 0) -> Iterator[Frame]:
@@ -38,6 +43,16 @@ def _generator(config: PlayConfig) -> Generator | None:
 
 def _drawn(stage: Stage, part: Part, start: int, seed: int, generator: Generator | None) -> Iterator[Drawn | None]:
     """The character of each frame, with its shadow."""
-    if generator is None:
-        return on_ground(previews(part, start, seed), part, start)
-    return on_ground(generated(part, stage.layers, start, generator), part, start)
+    drawn = previews(part, start, seed) if generator is None else generated(part, stage.layers, start, generator)
+    return _while_seen(on_ground(drawn, part, start), part, start)
+
+
+def _while_seen(drawn: Iterator[Drawn | None], part: Part, start: int) -> Iterator[Drawn | None]:
+    """None where the actor has left, or is behind something: its body there is guessed from before and after."""
+    gone = set[int]()
+    if isinstance(part.actor, Actor):
+        for one, other in pairwise(part.actor.track.frames.tolist()):
+            if other - one - 1 > MISSED * part.motion.fps:
+                gone.update(range(one + 1, other))
+    for number, one in enumerate(drawn, start):
+        yield None if number in gone else one

@@ -19,15 +19,13 @@ from diorama.diffusion.coding import decode_stream, encode_stream
 from diorama.diffusion.mimo import MimoInputs, MimoSettings, sampled
 from diorama.diffusion.mimo_folder import PeopleModel, load_people
 from diorama.diffusion.noise import seed_of
-from diorama.diffusion.pictures import to_frames
+from diorama.diffusion.pictures import to_frames, to_pictures
 from diorama.figures.show import posed
 from diorama.pipelines.animate_cast import Part
 from diorama.pipelines.animate_engine import Asked, Made, layers_of, person_of
 from diorama.pipelines.animate_release_poses import Looks
 from diorama.pipelines.animate_roi import Roi, crop
 
-PIECE, SHARED = 60, 8
-"""Frames made at once, and how many of them two pieces share: three of the release's windows of 24 that share 4."""
 AT_ONCE = 8
 """Pictures that are brought to the device together."""
 EDGE = 0.02
@@ -46,6 +44,8 @@ class Released:
 
     model: PeopleModel
     config: Asked
+    piece, shared = 60, 8  # three of the release's windows of 24 that share 4
+    coarse = False
 
     @staticmethod
     def load(folder: Path, config: Asked) -> "Released":
@@ -61,21 +61,6 @@ class Released:
     def size(self) -> int:
         """See `Engine`."""
         return self.model.size
-
-    @property
-    def piece(self) -> int:
-        """See `Engine`."""
-        return PIECE
-
-    @property
-    def shared(self) -> int:
-        """See `Engine`."""
-        return SHARED
-
-    @property
-    def coarse(self) -> bool:
-        """See `Engine`."""
-        return False
 
     @property
     def seed(self) -> int:
@@ -113,9 +98,9 @@ class _Squares:
 
 
 def _squares(part: Part, scene: LayeredVideo, roi: Roi, begin: int, looks: Looks) -> _Squares:
-    """Of an actor's frames from its frame `begin` on, at most `PIECE`."""
+    """Of an actor's frames from its frame `begin` on, at most a piece."""
     first, size = int(part.actor.frames[0]), looks.model.size
-    end = min(begin + PIECE, len(part.actor.frames))
+    end = min(begin + Released.piece, len(part.actor.frames))
     found: list[tuple[np.ndarray, ...]] = []
     surfaces = posed(part.character.body, part.motion[begin:end])
     layers = layers_of(scene[first + begin : first + end], part)
@@ -160,8 +145,7 @@ def _noise(shape: tuple[int, int, int], seed: int, frame: int) -> Float[torch.Te
 @torch.inference_mode()
 def _bytes(codec: Codec, latents: Float[torch.Tensor, "c t y x"]) -> UInt8[np.ndarray, "t h w 3"]:
     """Latents as pictures, a few at a time."""
-    parts = decode_stream(codec, [latents])
-    return np.concatenate([_pictures(part) for part in parts])
+    return np.concatenate([to_pictures(part) for part in decode_stream(codec, [latents])])
 
 
 @torch.inference_mode()
@@ -170,12 +154,7 @@ def _coded(
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Pictures as the codec shows them: what differs from these was made by the networks."""
     parts = (to_frames(pictures[n : n + AT_ONCE]).to(like) for n in range(0, len(pictures), AT_ONCE))
-    return np.concatenate([_pictures(part) for part in decode_stream(codec, encode_stream(codec, parts))])
-
-
-def _pictures(frames: Float[torch.Tensor, "t 3 h w"]) -> UInt8[np.ndarray, "t h w 3"]:
-    moved = (frames.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(moved.cpu().numpy())
+    return np.concatenate([to_pictures(part) for part in decode_stream(codec, encode_stream(codec, parts))])
 
 
 def _fading(size: int) -> Float32[np.ndarray, "s s"]:

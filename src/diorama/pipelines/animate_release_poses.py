@@ -7,7 +7,6 @@ figure fills 92 % of the height of a white square; the release's own crop of a p
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
@@ -18,16 +17,9 @@ from diorama.figures.appearance import body_colors
 from diorama.figures.canonical import canonical_pictures, canonical_view
 from diorama.figures.cast import load_cast
 from diorama.figures.codes import color_map, feature_map, position_colors
-from diorama.figures.landmarks import POINT_NAMES
-from diorama.figures.skeleton2d import BODY, Points2d, draw_skeleton
+from diorama.figures.skeleton2d import COCO, draw_coco
 from diorama.figures.texture import Character
 from diorama.geometry.raster import Fragments, rasterize
-
-DRAWN_SIDE = 256
-"""Skeletons have lines of fixed thickness; on smaller pictures they are drawn at this size and averaged."""
-COCO = {name: number for number, name in enumerate(POINT_NAMES["coco133"])}
-FACE, HANDS = slice(23, 91), (slice(91, 112), slice(112, 133))
-"""Among the 133 points of COCO-WholeBody; the left hand first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,21 +104,10 @@ def skeleton_of(vertices: Float32[np.ndarray, "v 3"], camera: Cameras) -> UInt8[
     """
     cast = load_cast()
     if len(vertices) != len(cast.template):
-        what = (
-            f"a skeleton of a body of {len(vertices)} vertices, only those of the cast ({len(cast.template)}) are drawn"
-        )
+        known = len(cast.template)
+        what = f"a skeleton of a body of {len(vertices)} vertices, only those of the cast ({known}) are drawn"
         raise ModelError(what, "--model", "use --engine preview, or networks that see colours of vertices (MIMO)")
     places = cast.landmarks(vertices[None])[0, : len(COCO)]
     (pixels,), (depth,) = camera.project(places.astype(np.float64))
     points = np.where(depth[:, None] > 0, pixels, np.nan).astype(np.float32)
-    times = max(1, DRAWN_SIDE // camera.height)
-    drawn = draw_skeleton([_person(times * points)], times * camera.height, times * camera.width)
-    size = camera.width, camera.height
-    return np.asarray(drawn if times == 1 else cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _person(points: Float32[np.ndarray, "133 2"]) -> Points2d:
-    """OpenPose's points from COCO's; its neck is between the shoulders."""
-    neck = (points[COCO["left_shoulder"]] + points[COCO["right_shoulder"]]) / 2
-    body = np.stack([neck if name == "neck" else points[COCO[name]] for name in BODY])
-    return Points2d(body, np.stack([points[hand] for hand in HANDS]), points[FACE])
+    return draw_coco(points, camera.height, camera.width)

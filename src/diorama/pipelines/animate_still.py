@@ -13,7 +13,7 @@ from diorama.core.layers import Layer, LayeredVideo, Map, Maps
 from diorama.core.video import ColorTags, Frame, Video
 from diorama.errors import UsageError
 from diorama.media.images import is_image
-from diorama.media.read import OpenedVideo, open_media
+from diorama.media.read import open_picture
 from diorama.perception.completion import completed
 from diorama.perception.shrink import eight_bits
 
@@ -102,10 +102,7 @@ def picture(given: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         UsageError: a clip.
         MediaError, LimitError: the file is none, damaged or too large.
     """
-    opened: OpenedVideo = open_media(given)
-    if opened.probe is not None or len(opened.video) != 1:
-        raise UsageError(f"{len(opened.video)} frames, where one picture is expected", given, "give a picture")
-    frame = next(iter(opened.video))
+    frame = open_picture(given, "give a picture")
     image = eight_bits(frame.image)
     if frame.alpha is None:
         return image

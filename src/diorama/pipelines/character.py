@@ -17,7 +17,7 @@ from diorama.core.progress import Progress, Silent
 from diorama.core.video import Frame
 from diorama.errors import UsageError
 from diorama.media.images import save_image
-from diorama.media.read import open_media
+from diorama.media.read import open_picture
 from diorama.perception.shrink import eight_bits
 from diorama.pipelines._character_photo import Crop, Portrait, portrait_of
 
@@ -154,11 +154,7 @@ def character_of_photos(
 
 def _read(path: str | Path) -> tuple[Frame, Float32[np.ndarray, "h w"] | None]:
     """The picture in 8 bits over grey, and its coverage where it is transparent anywhere."""
-    opened = open_media(path)
-    if opened.probe is not None or opened.path.is_dir() or len(opened.video) != 1:
-        what = f"{len(opened.video)} frames, where one picture is expected"
-        raise UsageError(what, path, "give a photo; people of clips become actors by diorama decompose")
-    frame = next(iter(opened.video))
+    frame = open_picture(path, "give a photo; people of clips become actors by diorama decompose")
     if frame.alpha is None:
         return replace(frame, image=eight_bits(frame.image)), None
     alpha = (frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max)).astype(np.float32)
@@ -180,7 +176,7 @@ def _fitted(portrait: Portrait, where: str, shape: Float32[np.ndarray, " k"] | N
     points, world = standing(portrait)
     solid = portrait.mask >= SURE
     if not solid.any():
-        raise UsageError("the mask shows nobody", where, "give a clearer photo, or the person's coverage with --mask")
+        raise UsageError("the mask shows nobody", where, "give a clearer photo, or one that is transparent around it")
     space = None if world is None else world[None]
     seen = Observation(points[None], "mediapipe33", portrait.camera, RATE, space, solid[None])
     found = fit(seen, load_cast(), FitConfig(weights=replace(FitConfig().weights, **CLOSE)), shape=shape)

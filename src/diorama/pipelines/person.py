@@ -6,7 +6,7 @@ photos add what the first does not show.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,17 +16,19 @@ from jaxtyping import UInt8
 
 import diorama
 from diorama.core.progress import Progress, Silent
-from diorama.errors import InterruptedRunError, MediaError, UsageError
+from diorama.errors import InterruptedRunError, UsageError
 from diorama.figures.observation import guessed_camera
 from diorama.figures.shade import Look, light_of_scene, look_of
 from diorama.media.atomic import sweep
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
 from diorama.media.recipe import Input, Recipe, embed_text, write_sidecar
+from diorama.media.safe import local_path, regular_file
 from diorama.pipelines.animate import AnimateResult
 from diorama.pipelines.animate_alone import alone, before_picture, standing_at, still_stage
 from diorama.pipelines.animate_cast import Part, Place
 from diorama.pipelines.animate_motion import chosen
+from diorama.pipelines.animate_open import check_play, files_named
 from diorama.pipelines.animate_play import played
 from diorama.pipelines.animate_still import at_most, is_color, picture, plain, without
 from diorama.pipelines.character import Subject, character_of_photos
@@ -34,7 +36,10 @@ from diorama.pipelines.film import Film, Stage
 from diorama.pipelines.output import Target, make_target
 from diorama.pipelines.person_config import PersonConfig
 from diorama.pipelines.presets import Look as Container
+from diorama.theatre.look import contact_sheet
 
+OWN = "photo"
+"""The background that the person had."""
 CELL = 480
 """Pixels of the height of a pose on a sheet, at most."""
 
@@ -62,14 +67,15 @@ def person(
         DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
     """
     began, told = time.perf_counter(), progress or Silent()
-    photos = [Path(reference) for reference in references]
+    photos = [local_path(reference) for reference in references]
+    inputs = [*photos, *_files(config)]
     _check(photos, config)
-    target = make_target(output, Container(), inputs=photos, overwrite=overwrite, resume=resume)
+    target = make_target(output, Container(), inputs=inputs, overwrite=overwrite, resume=resume)
     with RunLock(target.path):
         sweep(target.path)
         try:
             run = _posed(photos, config, told, sheet=target.still)
-            recipe = _recipe(photos, config)
+            recipe = _recipe(inputs, config)
             frames = partial(played, run.stage, [run.part], config)
             if target.still:
                 count = _sheet(run, target, config, recipe, told)
@@ -87,8 +93,17 @@ def _check(photos: Sequence[Path], config: PersonConfig) -> None:
     if not config.motion:
         raise UsageError("no poses", "--motion", "give a picture, a clip, a motion file, or a dance such as walk")
     for photo in photos:
-        if not photo.exists():
-            raise MediaError("no such file", photo, "check the path")
+        regular_file(photo)
+    check_play(config)
+    if is_color(config.background):
+        plain(config.background, 1, 1)
+    elif config.background != OWN:
+        picture(config.background)
+
+
+def _files(config: PersonConfig) -> list[Path]:
+    """Beside the photos."""
+    return files_named(config.model, config.motion, "" if config.background == OWN else config.background)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +128,7 @@ def _posed(photos: Sequence[Path], config: PersonConfig, progress: Progress, *, 
     if sheet:
         places = np.unique(np.linspace(0, len(found.motion) - 1, min(config.poses, len(found.motion))).round())
         found = replace(found, motion=chosen(found.motion, places.astype(np.int64)))
-    own = config.background == "photo"
+    own = config.background == OWN
     if own or is_color(config.background):
         image = at_most(_behind(subject, config.background), config.size)
         camera, stood = guessed_camera(*image.shape[:2]), subject.fit.motion[:1]
@@ -128,7 +143,7 @@ def _posed(photos: Sequence[Path], config: PersonConfig, progress: Progress, *, 
 
 def _behind(subject: Subject, background: str) -> UInt8[np.ndarray, "h w 3"]:
     """What is behind the person: of its photo, or a colour in the photo's shape."""
-    if background == "photo":
+    if background == OWN:
         return without(subject.picture, subject.coverage())
     return plain(background, *subject.picture.shape[:2])
 
@@ -154,16 +169,10 @@ def in_rows(pictures: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray,
     size = max(1, round(width * share)), max(1, round(height * share))
     cells = [np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8) for one in pictures]
     columns = min(len(cells), max(1, round((len(cells) * size[1] / size[0] * 1.5) ** 0.5)))
-    blank = np.full_like(cells[0], 255)
-    cells += [blank] * (-len(cells) % columns)
-    rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
-    return np.concatenate(rows)
+    return contact_sheet(cells, columns, gap=0, paper=255)
 
 
-def _recipe(photos: Sequence[Path], config: PersonConfig) -> Recipe:
-    options = {**asdict(config.encoding), **asdict(config), "at": str(config.at)}
-    del options["encoding"]
-    for name in ("model", "motion", "background"):  # where it lies is nobody's business
-        options[name] = Path(str(options[name])).name
-    inputs = tuple(Input.of(photo) for photo in photos)
+def _recipe(given: Sequence[Path], config: PersonConfig) -> Recipe:
+    options = config.for_recipe("model", "motion", "background")
+    inputs = tuple(Input.of(path) for path in given)
     return Recipe("person", options, inputs, config.seed, diorama.__version__, {"engine": config.engine})

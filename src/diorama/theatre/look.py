@@ -12,8 +12,16 @@ PAPER = 24
 """The grey between pictures."""
 
 
-def contact_sheet(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], columns: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Pictures of one size in rows of `columns`, with gaps.
+def contact_sheet(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]], columns: int, *, gap: int = GAP, paper: int = PAPER
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Pictures of one size in rows of `columns`.
+
+    Args:
+        images: RGB.
+        columns: 1 or more.
+        gap: pixels between and around them.
+        paper: the grey of gaps and of places without a picture, 0..255.
 
     Raises:
         UsageError: none, of different sizes, or no columns.
@@ -23,9 +31,9 @@ def contact_sheet(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], columns: int) ->
         raise UsageError(f"{len(images)} pictures of sizes {sizes} in {columns} columns", "contact_sheet")
     height, width, _ = images[0].shape
     rows = -(-len(images) // columns)
-    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), PAPER, np.uint8)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), paper, np.uint8)
     for i, image in enumerate(images):
-        top, left = GAP + i // columns * (height + GAP), GAP + i % columns * (width + GAP)
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
     return sheet
 

@@ -7,5 +7,6 @@
 | `pairs` | the rows of SCD's table: three ways of looking at a reference |
 | `recipes` | both as recipes of the trainer |
 | `scoring` | what a trained variant makes of held-out clips, measured |
+| `files` | small files of results |
 | `tables` | everything in order, resumable, and the tables |
 """

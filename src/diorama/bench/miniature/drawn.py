@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from diorama.core.camera import Cameras
 from diorama.figures.canonical import SIDES, middle_of
 from diorama.figures.codes import color_map, depth_map, normal_map
+from diorama.figures.skeleton2d import LEFT_HAND, RIGHT_HAND, draw_coco
 from diorama.geometry.raster import rasterize
 from diorama.theatre.actor import Actor, canonical_camera
 from diorama.theatre.clip import Clip
-from diorama.train.recipes._takes import LEFT_HAND, RIGHT_HAND, landmarks_in, skeletons
+from diorama.train.recipes._takes import landmarks_in
 
 FEET = (slice(17, 20), slice(20, 23))
 """Toes and heel of each foot among the points of COCO-WholeBody."""
@@ -60,7 +61,7 @@ def canonical_drawings(actor: Actor, size: int) -> tuple[Frames, Frames]:
 
 def drawn_points(points: Points, size: int) -> Frames:
     """Skeletons on black, as OpenPose and DWPose draw them."""
-    return np.ascontiguousarray(skeletons(points, size).permute(0, 2, 3, 1).numpy())
+    return np.stack([draw_coco(one, size, size) for one in points])
 
 
 def ends_of(points: Points, inside: Masks) -> Float64[np.ndarray, "t 4 4"]:

@@ -18,9 +18,11 @@ from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
 from diorama.train.loss import noised, region_weights, sample_means
 from diorama.train.recipe import Batch, Loss, Networks, Recipe
+from diorama.train.recipes._takes import shuffled
 
 FITTED = 8
 """Takes whose pictures tell how latents and colours belong together (see `Transfer.fit`)."""
+_FITTING = ("image", "preview")
 NETWORK = "network"
 """Name of the one network of a recipe."""
 
@@ -76,7 +78,7 @@ class AnimateRecipe(Recipe):
 
     def _sample(self, number: int) -> dict[str, Shaped[torch.Tensor, "..."]]:
         course, rng = self.course, np.random.default_rng(seed_of("piece", self.config.seed, number))
-        take = course.takes.lesson(_place(number, course.pool, self.config.seed))
+        take = course.takes.lesson(shuffled(number, course.pool, self.config.seed))
         count = take["image"].shape[1]
         stride = int(rng.integers(1, max(1, (count - 1) // course.frames) + 1))
         first = 1 + int(rng.integers(0, count - 1 - (course.frames - 1) * stride))
@@ -126,7 +128,7 @@ class PersonRecipe(Recipe):
 
     def _sample(self, number: int) -> dict[str, Shaped[torch.Tensor, "..."]]:
         rng = np.random.default_rng(seed_of("pair", self.config.seed, number))
-        take = self.course.takes.lesson(_place(number, self.course.pool, self.config.seed))
+        take = self.course.takes.lesson(shuffled(number, self.course.pool, self.config.seed))
         one, two = (int(n) for n in rng.choice(take["pose"].shape[1], 2, replace=False))
         return pair(take, one, two)
 
@@ -161,12 +163,3 @@ def channel_weights(codec: Codec) -> Float[torch.Tensor, "c 1 1 1"]:
     """Latents have unit variance whatever they mean in pixels: between counting latents and counting pixels."""
     energy = getattr(codec, "energy", torch.ones(codec.channels))
     return (energy.sqrt() / energy.sqrt().mean())[:, None, None, None]
-
-
-def _place(number: int, pool: int, seed: int) -> int:
-    """Which take a sample is of: all come once before one comes again, each epoch in another order."""
-    epoch, within = divmod(number, pool)
-    return int(np.random.default_rng(seed_of("epoch", seed, epoch)).permutation(pool)[within])
-
-
-_FITTING = ("image", "preview")

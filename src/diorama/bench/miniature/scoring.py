@@ -1,6 +1,6 @@
 """What trained variants make of held-out clips, by every metric, and what it costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from time import process_time
@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float
 
 from diorama.bench._decomposition_truth import TITLES, HeldOut
 from diorama.bench.metrics.suite import ClipScores, Networks, Regions, measure, picture_values
+from diorama.bench.miniature.drawn import Frames
+from diorama.bench.miniature.files import damaged
 from diorama.bench.miniature.pairs import PairNetwork, Pose
 from diorama.bench.miniature.peak import PeakMemory
+from diorama.bench.miniature.takes import Arrays
 from diorama.bench.miniature.variants import Miniature, Variant, cut, given_of
 from diorama.core.progress import Progress, Silent
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.generate import SampleConfig, generate
 from diorama.diffusion.levels import Level, angular
 from diorama.diffusion.noise import Noise, generators
+from diorama.diffusion.pictures import to_pictures
 from diorama.diffusion.sample import descend, sample
-from diorama.errors import ModelError
 
 STEPS = 6
 """Of the sampler, without guidance."""
@@ -29,8 +32,6 @@ TOGETHER = 8
 """Pictures of a person that are made at once where costs are measured."""
 REPEATS = 3
 """Of a measurement of time."""
-Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
-Frames = UInt8[np.ndarray, "t h w 3"]
 Maker = Callable[[Arrays, int], Frames]
 """The frames of a held-out take, and the seed of its noise, to what a variant makes of it."""
 
@@ -110,15 +111,11 @@ def score_films(
     progress: Progress | None = None,
 ) -> list[ClipScores]:
     """Every metric of a method of MIMO's table."""
-    told, found = progress or Silent(), []
-    told.begin(f"measure {title}", len(clips))
-    for number, held in enumerate(clips):
-        take = exam(held)
-        boxes = take["ends"][1:].numpy()
-        regions = Regions(take["true_inside"][1:].numpy(), boxes[:, :2], boxes[:, 2:])
-        made, true = make(take, number), take["true_image"][1:].numpy()
-        found.append(measure(made, true, regions, by=by, method=title, clip=f"{number:03d}", tags=titled(held)))
-        told.advance()
+    found = []
+    for number, held, take in _exams(title, clips, exam, progress):
+        regions, true = _regions(take, "true_inside", "ends"), take["true_image"][1:].numpy()
+        made, clip = make(take, number), f"{number:03d}"
+        found.append(measure(made, true, regions, by=by, method=title, clip=clip, tags=titled(held)))
     return found
 
 
@@ -132,17 +129,29 @@ def score_pictures(
     progress: Progress | None = None,
 ) -> list[ClipScores]:
     """Every metric but FVD of a method of SCD's table."""
-    told, found = progress or Silent(), []
-    told.begin(f"measure {title}", len(clips))
-    nothing, about = np.zeros((0, 1)), (by.video.name, by.frames, by.step)
-    for number, held in enumerate(clips):
-        take = exam(held)
-        boxes = take["pose_ends"][1:].numpy()
-        regions = Regions(take["true_pose_inside"][1:].numpy(), boxes[:, :2], boxes[:, 2:])
-        values = picture_values(make(take, number), take["true_pose"][1:].numpy(), regions, seen=by.lpips)
+    found, nothing, about = [], np.zeros((0, 1)), (by.video.name, by.frames, by.step)
+    for number, held, take in _exams(title, clips, exam, progress):
+        regions, true = _regions(take, "true_pose_inside", "pose_ends"), take["true_pose"][1:].numpy()
+        values = picture_values(make(take, number), true, regions, seen=by.lpips)
         found.append(ClipScores(title, f"{number:03d}", titled(held), values, (nothing, nothing), by.lpips.name, about))
-        told.advance()
     return found
+
+
+def _exams(
+    title: str, clips: Sequence[HeldOut], exam: Callable[[HeldOut], Arrays], progress: Progress | None
+) -> Iterator[tuple[int, HeldOut, Arrays]]:
+    """Each clip with its number and its take; progress is told when it has been measured."""
+    told = progress or Silent()
+    told.begin(f"measure {title}", len(clips))
+    for number, held in enumerate(clips):
+        yield number, held, exam(held)
+        told.advance()
+
+
+def _regions(take: Arrays, inside: str, ends: str) -> Regions:
+    """Where the person, its hands and its feet are in all frames but the first, by the names of the arrays."""
+    boxes = take[ends][1:].numpy()
+    return Regions(take[inside][1:].numpy(), boxes[:, :2], boxes[:, 2:])
 
 
 def cost_of(network: PairNetwork, take: Arrays) -> Cost:
@@ -163,8 +172,7 @@ def cost_of(network: PairNetwork, take: Arrays) -> Cost:
 @torch.no_grad()
 def to_pixels(latents: Float[torch.Tensor, "c t lh lw"], codec: Codec) -> Frames:
     """Frames of eight bits, as the field measures them."""
-    frames = codec.decode(latents.transpose(0, 1)).clamp(0, 1)
-    return np.ascontiguousarray((frames * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return to_pictures(codec.decode(latents.transpose(0, 1)))
 
 
 def titled(held: HeldOut) -> tuple[str, ...]:
@@ -191,7 +199,7 @@ def from_plain(rows: Any, source: str) -> list[ClipScores]:
     try:
         return [_score(row) for row in rows]
     except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise ModelError(f"no scores: {error}", source, "delete it; the same call makes it again") from error
+        raise damaged(source, error) from error
 
 
 def _score(row: Mapping[str, Any]) -> ClipScores:

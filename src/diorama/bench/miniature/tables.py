@@ -9,6 +9,7 @@ from diorama.bench.metrics.columns import DISCO, MORE, PAPER
 from diorama.bench.metrics.suite import ClipScores, Networks, networks
 from diorama.bench.metrics.table import Table, as_json, markdown, tables
 from diorama.bench.miniature import scoring
+from diorama.bench.miniature.files import damaged, read_json, write_json
 from diorama.bench.miniature.pairs import PairNetwork
 from diorama.bench.miniature.recipes import Course
 from diorama.bench.miniature.scoring import Cost, Maker
@@ -20,13 +21,10 @@ from diorama.bench.miniature.training import (
     load_variant,
     names_of,
     one_thread,
-    read_json,
     train_variants,
-    write_json,
 )
 from diorama.bench.miniature.variants import ROWS, Miniature
 from diorama.core.progress import Progress, Silent
-from diorama.errors import ModelError
 from diorama.media.atomic import atomic_path
 
 UNTRAINED = {
@@ -157,7 +155,7 @@ def _cost(config: MiniatureConfig, name: str, course: Course, held: HeldOut) -> 
         try:
             return Cost(**found)
         except TypeError as error:
-            raise ModelError(f"no cost: {error}", path, "delete it; the same call makes it again") from error
+            raise damaged(path, error) from error
     network = load_variant("person", name, config, course)
     assert isinstance(network, PairNetwork)
     cost = scoring.cost_of(network, course.takes.exam(held))

@@ -5,8 +5,7 @@ be made. A file is a function of (codec, `Shot`, seed), which its name says by a
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Shaped, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from jaxtyping import Shaped, UInt8
 
 from diorama.bench._decomposition_truth import HeldOut, held_out_clips
 from diorama.bench.miniature.drawn import (
+    Frames,
+    Masks,
     body_pictures,
     canonical_drawings,
     drawn_points,
@@ -27,16 +26,17 @@ from diorama.bench.miniature.drawn import (
     points_of,
     zoomed,
 )
+from diorama.bench.miniature.files import read_json, write_json
 from diorama.diffusion.backbone import CODE_SCALE
 from diorama.diffusion.codec import Codec
 from diorama.diffusion.pictures import code_map, coverage, stacked, to_frames
-from diorama.errors import UsageError
+from diorama.errors import ModelError, UsageError
 from diorama.figures.appearance import body_colors
-from diorama.media.atomic import atomic_path
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.theatre.lesson import canonical_of
 from diorama.theatre.render import FrameView
 from diorama.train.draws import seed_of
+from diorama.train.recipes._takes import kept_file
 from diorama.train.recipes.backbone import encoder_fingerprint
 from diorama.train.split import theatre_seed
 
@@ -49,8 +49,6 @@ GREY = 127
 RIM = 0.06
 """Share of a person's box by which what covers it is wider on each side."""
 Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
-Frames = UInt8[np.ndarray, "t h w 3"]
-Masks = Bool[np.ndarray, "t h w"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class Takes:
         seed = seed_of("miniature", theatre_seed(self.seed, "train"), number)
         shot = self.shot
         script = Script(shot.frames, shot.fps, shot.size, shot.size, actors=(1, 1), occluders=0.35, objects=0.3)
-        return self._kept(self._path(shot, seed, "lesson"), lambda: taken(random_clip(seed, script), self.codec))
+        return kept_file(self._path(shot, seed, "lesson"), lambda: taken(random_clip(seed, script), self.codec))
 
     def held_out(self, count: int) -> list[HeldOut]:
         """Clips whose actor, motion and scene no lesson has; chosen once, which takes two seconds each."""
@@ -103,15 +101,13 @@ class Takes:
         if (found := _listed(path)) is not None:
             return found
         clips = held_out_clips(count, frames=held.frames, size=held.size, fps=held.fps, seed=self.seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps([asdict(clip) for clip in clips]))
+        write_json(path, [asdict(clip) for clip in clips])
         return clips
 
     def exam(self, held: HeldOut) -> Arrays:
         """The take of a held-out clip with what it is measured against."""
         path = self._path(self.held, held.seed, f"exam {held.script}")
-        return self._kept(path, lambda: taken(held.clip(), self.codec, truth=True))
+        return kept_file(path, lambda: taken(held.clip(), self.codec, truth=True))
 
     def _path(self, shot: Shot, seed: int, what: str) -> Path:
         digest = self._digest(shot, seed, what)
@@ -125,37 +121,20 @@ class Takes:
     def _encoder(self) -> str:
         return encoder_fingerprint(self.codec)
 
-    def _kept(self, path: Path, make: Callable[[], Arrays]) -> Arrays:
-        if not _whole(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made = make()
-            with atomic_path(path) as partial:
-                save_file({name: value.contiguous() for name, value in made.items()}, partial)
-        return load_file(path)
-
 
 def _listed(path: Path) -> list[HeldOut] | None:
     """Clips from a file; None without one, or where it is damaged."""
     try:
         return [
             HeldOut(int(row["seed"]), Script(**_tupled(row["script"])), tuple(map(str, row["tags"])))
-            for row in json.loads(path.read_text())
+            for row in read_json(path)
         ]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
+    except (ModelError, ValueError, TypeError, KeyError, UsageError):
         return None
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def _whole(path: Path) -> bool:
-    """Whether a file is there and its header fits its length."""
-    try:
-        with safe_open(path, "pt"):
-            return True
-    except (OSError, SafetensorError):
-        return False
 
 
 @torch.no_grad()
@@ -183,11 +162,11 @@ def taken(clip: Clip, codec: Codec, *, truth: bool = False) -> Arrays:
     moments = [round(t) for t in np.linspace(0, len(clip) - 1, min(POSES, len(clip)))]
     close = zoomed(clip, body, moments)
     alone = [close.frame(t) for t in moments]
-    pixels, maps = _pictures(clip, frames, _cut_out(alone[0], number))
+    occluder = np.stack([~np.isin(f.owner, [*clip.of_role("scene"), number, -1]) for f in frames])
+    pixels, maps = _pictures(clip, frames, inside, occluder, first=_cut_out(alone[0], number))
     pixels["pose"], maps["pose_codes"], pose_inside = _alone(alone, number)
     points = points_of(clip)
     maps["skeleton"] = drawn_points(points, clip.views[0].height)
-    occluder = np.stack([~np.isin(f.owner, [*clip.of_role("scene"), number, -1]) for f in frames])
     masks = {"person": body, "occluder_alpha": occluder, "preview_alpha": np.asarray(maps["codes"].any(axis=-1))}
     stored: dict[str, torch.Tensor] = {}
     stored |= {name: codec.encode(to_frames(value)).half().transpose(0, 1) for name, value in pixels.items()}
@@ -203,13 +182,16 @@ def taken(clip: Clip, codec: Codec, *, truth: bool = False) -> Arrays:
 
 
 def _pictures(
-    clip: Clip, frames: list[FrameView], first: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]
+    clip: Clip,
+    frames: list[FrameView],
+    inside: Masks,
+    occluder: Masks,
+    *,
+    first: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]],
 ) -> tuple[dict[str, Frames], dict[str, Frames]]:
     """Pictures to be encoded and maps of motions, by name; `first`: a picture of the person and its codes."""
     number, actor = clip.of_role("actor")[0], clip.actors[0]
     image, scene = np.stack([f.image for f in frames]), np.stack([f.background for f in frames])
-    inside = np.stack([f.owner == number for f in frames])
-    occluder = np.stack([~np.isin(f.owner, [*clip.of_role("scene"), number, -1]) for f in frames])
     canonical, canonical_codes, colors = canonical_of(actor.dressed, image.shape[1])
     guessed = body_colors(first[0][None], first[1][None], actor.dressed.body.mesh)
     preview, first_preview, shapes = body_pictures(clip, [colors, guessed])

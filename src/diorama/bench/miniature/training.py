@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
+from diorama.bench.miniature.files import damaged, read_json, write_json
 from diorama.bench.miniature.pairs import TITLES, Kind
 from diorama.bench.miniature.recipes import NETWORK, AnimateRecipe, Course, PersonRecipe
 from diorama.bench.miniature.takes import HELD, Shot, Takes
@@ -19,15 +20,13 @@ from diorama.diffusion.backbone import BackboneConfig
 from diorama.diffusion.checkpoint import read_tensors
 from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.fit import fit
-from diorama.errors import ModelError, UsageError
-from diorama.media.atomic import atomic_path
+from diorama.errors import UsageError
 from diorama.train.config import TrainConfig
 from diorama.train.loop import train
 
 logger = logging.getLogger(__name__)
 Suite = Literal["animate", "person"]
 KINDS: tuple[Kind, ...] = ("separate", "joint", "causal")
-_JSON_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -179,34 +178,11 @@ def load_variant(suite: Suite, name: str, config: MiniatureConfig, course: Cours
     return network.eval().requires_grad_(False)
 
 
-def read_json(path: Path) -> Any:
-    """What a file of ours holds; None where there is none.
-
-    Raises:
-        ModelError: it is damaged.
-    """
-    if not path.is_file():
-        return None
-    try:
-        if path.stat().st_size > _JSON_BYTES:
-            raise ValueError("it is too large")
-        return json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"no result of a variant: {error}", path, "delete it; the same call makes it again") from error
-
-
-def write_json(path: Path, value: object) -> None:
-    """A file, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
 def _trained(path: Path) -> Trained:
     try:
         return Trained(**read_json(path))
     except TypeError as error:
-        raise ModelError(f"no result of a variant: {error}", path, "delete it; the same call makes it again") from error
+        raise damaged(path, error) from error
 
 
 def _same_budget(suite: Suite, config: MiniatureConfig) -> None:

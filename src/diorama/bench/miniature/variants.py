@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Shaped
 
+from diorama.bench.miniature.takes import Arrays
 from diorama.diffusion.backbone import Backbone, BackboneConfig, Given
 
-Arrays = Mapping[str, Shaped[torch.Tensor, "..."]]
 Wide = Mapping[str, Float[torch.Tensor, "b ..."]]
 
 
