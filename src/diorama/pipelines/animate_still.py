@@ -19,6 +19,8 @@ from diorama.perception.shrink import eight_bits
 
 COLORS = {"white": "#ffffff", "grey": "#808080", "gray": "#808080", "black": "#000000", "green": "#00b140"}
 """Colours with names; green is that of studios."""
+LEAST = 8
+"""Pixels of a picture's shorter side; encoders refuse less."""
 SEEN = 0.05
 """Coverage from which on a pixel may show a person's colours."""
 RIM = 0.015
@@ -99,11 +101,15 @@ def picture(given: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """The picture of a file, 8 bits; transparent parts lie over white.
 
     Raises:
-        UsageError: a clip.
+        UsageError: a clip, or too small a picture.
         MediaError, LimitError: the file is none, damaged or too large.
     """
     frame = open_picture(given, "give a picture")
     image = eight_bits(frame.image)
+    if min(image.shape[:2]) < LEAST:
+        raise UsageError(
+            f"a picture of {image.shape[1]}x{image.shape[0]} pixels", given, f"give {LEAST} or more a side"
+        )
     if frame.alpha is None:
         return image
     share = (frame.alpha / np.float32(np.iinfo(frame.alpha.dtype).max))[..., None]

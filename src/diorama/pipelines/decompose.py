@@ -147,14 +147,13 @@ class _Run:
             self.progress.note(note)
         work = self._work(resume=resume)
         try:
-            actors = self._actors(work)
-            frames = self._layers(work, actors)
+            shown = self._layers(work, self._actors(work))
         except BaseException as error:
             if not isinstance(error, KeyboardInterrupt | LimitError | OutOfMemoryError):  # a rerun would fail again
                 shutil.rmtree(work, ignore_errors=True)
             raise
         shutil.rmtree(work, ignore_errors=True)
-        return DecomposeResult(self.target, frames, tuple(a.name for a in actors), dict(self.timings.seconds))
+        return DecomposeResult(self.target, len(self.video), shown, dict(self.timings.seconds))
 
     def _work(self, *, resume: bool) -> Path:
         """The folder of what is finished so far; another run's is thrown away."""
@@ -218,10 +217,14 @@ class _Run:
         self.models.update(answers.models)
         return answers
 
-    def _layers(self, work: Path, actors: list[Actor]) -> int:
+    def _layers(self, work: Path, actors: list[Actor]) -> tuple[str, ...]:
+        """Write the scene; returns the names of those who have layers in it."""
         keys, log = open_keys(work / "keys"), work / "masks.log"
         people = bodies_of(actors, keys, log)
         shown = [body.actor for body in people]
+        for actor in actors:
+            if actor not in shown:
+                self.progress.note(f"{actor.name} is seen too shortly to tell its colours: it gets no layers")
         moments = Moments(len(self.video), shown)
         self.progress.begin("layers", len(self.video))
         began = time.perf_counter()
@@ -234,7 +237,7 @@ class _Run:
                 self.progress.advance()
             self._spent("layers", began)
             write_contact_sheet(writer.folder / "page.html", moments, self.timings.seconds)
-        return len(self.video)
+        return tuple(actor.name for actor in shown)
 
     def _spec(self, actors: list[Actor]) -> SceneSpec:
         video, path = self.video, self.opened.path

@@ -16,7 +16,7 @@ from diorama.media.manifest import NAME
 from diorama.media.recipe import Input
 from diorama.media.safe import VIDEO_SUFFIXES
 from diorama.media.store import read_actors, read_manifest, read_scene
-from diorama.pipelines.train_clips_cut import Cut, Stage, pieces, seen_windows
+from diorama.pipelines.train_clips_cut import Cut, Filmed, pieces, seen_windows
 
 SHARDS = "*-[0-9][0-9][0-9][0-9][0-9].tar"
 LEAST_SIDE = 48.0
@@ -127,7 +127,7 @@ def _shards(scene: Path, place: Path, target: Path, cut: Cut, progress: Progress
     actors = read_actors(scene)
     if not actors:
         raise UsageError("nobody was found", scene.name, "remove it from the folder, or take it apart with --boxes")
-    stage, reasons, found = Stage.of(scene, place.name, read_scene(scene, verify=False)), [], False
+    stage, reasons, found = Filmed.of(scene, place.name, read_scene(scene, verify=False)), [], False
     for actor in actors:
         chosen = seen_windows(actor, cut)
         side = float(roi_of(actor.motion, actor.cameras).sides.mean())

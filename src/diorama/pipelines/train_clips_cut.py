@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from diorama.core.actor import Actor
-from diorama.core.layers import LayeredVideo, over
+from diorama.core.layers import LayeredVideo, together
 from diorama.core.video import Video
 from diorama.errors import UsageError
 from diorama.media.read import open_media
@@ -73,7 +73,7 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Filmed:
     """A scene with its clip.
 
     Attributes:
@@ -89,7 +89,7 @@ class Stage:
     clip: Video
 
     @staticmethod
-    def of(folder: Path, name: str, layered: LayeredVideo) -> "Stage":
+    def of(folder: Path, name: str, layered: LayeredVideo) -> "Filmed":
         """A scene on disk; of one without its clip, the layers over each other are the clip."""
         manifest = read_manifest(folder)
         digest = hashlib.blake2b((folder / "scene.json").read_bytes(), digest_size=8).hexdigest()
@@ -97,7 +97,7 @@ class Stage:
         if manifest.source is not None:
             start = manifest.source_start
             clip = open_media(folder / manifest.source).video[start : start + manifest.frames]
-        return Stage(name, digest, layered, clip)
+        return Filmed(name, digest, layered, clip)
 
 
 def windows(count: int, fps: float, cut: Cut) -> tuple[Window, ...]:
@@ -130,7 +130,7 @@ def seen_windows(actor: Actor, cut: Cut) -> tuple[Window, ...]:
     return tuple(found) if len(kinds) == 2 else ()
 
 
-def pieces(stage: Stage, actor: Actor, cut: Cut) -> Iterator["Sample"]:
+def pieces(stage: Filmed, actor: Actor, cut: Cut) -> Iterator["Sample"]:
     """The pieces of an actor, one after another, as samples of shards.
 
     Arrays as in `diorama.theatre.lesson.Lesson` ("t s s 3" and "t s s", canonical "2 s w 3"); with `Cut.bodies` also
@@ -158,7 +158,7 @@ def pieces(stage: Stage, actor: Actor, cut: Cut) -> Iterator["Sample"]:
 class _Sight:
     """An actor with what all of its pieces share."""
 
-    stage: Stage
+    stage: Filmed
     actor: Actor
     character: "Character"
     roi: "Roi"
@@ -168,7 +168,7 @@ class _Sight:
     cut: Cut
 
     @staticmethod
-    def of(stage: Stage, actor: Actor, last: int, cut: Cut) -> "_Sight":
+    def of(stage: Filmed, actor: Actor, last: int, cut: Cut) -> "_Sight":
         """With the looks that the actor's frames before number `last` of its own show."""
         from diorama.figures.appearance import body_colors
         from diorama.figures.canonical import canonical_pictures
@@ -190,10 +190,8 @@ class _Sight:
         first = int(self.actor.frames[0])
         span = slice(first + begin, first + end)
         surfaces = posed(self.character.body, self.actor.motion[begin:end])
-        together = zip(
-            self.stage.clip[span], _layers(self.stage.layered[span], self.actor.layer), surfaces, strict=True
-        )
-        for place, (frame, layers, vertices) in enumerate(together, begin):
+        seen = zip(self.stage.clip[span], _layers(self.stage.layered[span], self.actor.layer), surfaces, strict=True)
+        for place, (frame, layers, vertices) in enumerate(seen, begin):
             yield self._frame(place, eight_bits(frame.image), layers, vertices)
 
     def _frame(
@@ -237,14 +235,7 @@ def _layers(scene: LayeredVideo, name: str) -> Iterator[tuple[np.ndarray, np.nda
     """Of each frame: what is behind a layer "h w 3", how much the layer and what is before it cover "h w" (0..255)."""
     place = [layer.name for layer in scene.layers].index(name)
     for parts in zip(*(layer.read() for layer in scene.layers), strict=True):
-        below = None
-        for frame, alpha in parts[:place]:
-            below = frame.image if alpha is None else over(frame.image, alpha, below)
-        assert below is not None  # a scene is behind everybody
+        below = together(parts[:place])
         nothing = np.zeros(below.shape[:2], np.uint8)
-        covers = [nothing if alpha is None else _plain(alpha) for _, alpha in parts[place:]]
+        covers = [nothing if alpha is None else eight_bits(alpha) for _, alpha in parts[place:]]
         yield eight_bits(below), covers[0], np.max([nothing, *covers[1:]], axis=0)
-
-
-def _plain(alpha: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    return alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
