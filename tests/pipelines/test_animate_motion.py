@@ -13,6 +13,7 @@ from diorama.core.person import Track
 from diorama.core.rotations import from_axis_angle, multiply
 from diorama.errors import DioramaError
 from diorama.figures.cast import load_cast
+from diorama.figures.names import roles_of
 from diorama.figures.pose import joint_positions
 from diorama.media.motion import write_bvh
 from diorama.pipelines.animate_motion import motion_for, placed_like
@@ -55,8 +56,9 @@ def looks(motion: Motion) -> np.ndarray:
 
 
 def lowest(motion: Motion) -> np.ndarray:
-    joints = joint_positions(motion[:1])[0]
-    return np.array([joints[0, 0], joints[:, 1].min(), joints[0, 2]])
+    joints, roles = joint_positions(motion[:1])[0], roles_of(motion.skeleton)
+    feet = joints[[roles[f"{side}_foot"][0] for side in ("left", "right")]].mean(axis=0)
+    return np.array([feet[0], joints[:, 1].min(), feet[2]])
 
 
 @pytest.mark.parametrize("turn", [0.0, 2.5, -1.2])

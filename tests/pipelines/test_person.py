@@ -10,7 +10,7 @@ import pytest
 
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
-from diorama.errors import DioramaError, MediaError, UsageError
+from diorama.errors import MediaError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.observation import guessed_camera
 from diorama.figures.pose import animate as pose
@@ -166,7 +166,7 @@ def test_a_motion_of_somebody_else_faces_the_camera_as_it_did(photo: Path, subje
         (["none.png"], {"motion": "walk"}, MediaError, "no such file"),
         (["photo.png"], {"motion": "moonwalk"}, UsageError, "no motion"),
         (["photo.png"], {"motion": "walk", "background": "#12"}, UsageError, "no colour"),
-        (["photo.png"], {"motion": "walk", "background": "none.png"}, DioramaError, "none.png"),
+        (["photo.png"], {"motion": "walk", "background": "none.png"}, UsageError, "no background"),
     ],
 )
 def test_what_cannot_be_shown_is_said(

@@ -29,6 +29,8 @@ from diorama.pipelines.film import Stage
 NAME = "person-1"
 """Of who comes, and of its layer."""
 UP = np.array([0.0, 1.0, 0.0])
+DANCE = 4.0
+"""Seconds of a dance before a picture."""
 PLAIN = (720, 1280)
 """Height and width of a scene of one colour."""
 SIDE = 1920
@@ -97,7 +99,10 @@ def still_stage(image: UInt8[np.ndarray, "h w 3"], count: int, fps: float, path:
 
 def before_picture(config: PlayConfig, body: Figure, progress: Progress) -> Driving:
     """The motion of a body before a still picture, by the options of a command."""
-    found = driving(config.motion, body, fps=config.fps, seconds=config.seconds, seed=config.seed, progress=progress)
+    seconds = DANCE if config.seconds is None else config.seconds
+    found = driving(config.motion, body, fps=config.fps, seconds=seconds, seed=config.seed, progress=progress)
+    if config.seconds is not None:
+        found = replace(found, motion=found.motion[: max(1, round(seconds * config.fps))])
     return found if config.travel else on_the_spot(found)
 
 

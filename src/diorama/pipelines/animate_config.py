@@ -21,7 +21,7 @@ class PlayConfig:
     """What the character does (default: as the actor it replaces): a file (BVH, AMASS npz, GLB), a picture or a clip of
     somebody, another scene, or a dance such as walk, wave, jump."""
     engine: Engine = "preview"
-    """preview: the textured body itself; diffusion: the generator, which adds light, cloth and hair."""
+    """preview: the textured body itself; diffusion: a generator on top: soft with what ships, made for --model."""
     model: str = ""
     """Networks: embedded (default); a file or folder that was trained here; or a folder of released ones (MIMO,
     Moore-AnimateAnyone), as downloaded or converted, whose own steps and guidance hold where these are not given."""
@@ -31,8 +31,8 @@ class PlayConfig:
     """How far the generator goes towards the character's looks; 1 halves the time (default: 1.5; 3.5 as released)."""
     strength: float | None = None
     """Where the generator begins: 1 from noise, lower from the preview (default: 0.5; 1 for released networks)."""
-    seconds: float = 4.0
-    """Of a dance before a picture; all other motions are as long as they are."""
+    seconds: float | None = None
+    """How long before a picture or a colour (default: 4 of a dance, all of any other motion)."""
     fps: float = 25.0
     """Frames a second before a picture."""
     at: tuple[float, float, float] = (0.5, 0.92, 0.7)
@@ -50,7 +50,7 @@ class PlayConfig:
             raise UsageError(f"strength {self.strength}", "--strength", "give 0 to 1")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}", "--seed", "give 0 or more")
-        if not 0.04 <= self.seconds <= 600:
+        if self.seconds is not None and not 0.04 <= self.seconds <= 600:
             raise UsageError(f"{self.seconds} seconds", "--seconds", "give 0.04 to 600")
         if not 1 <= self.fps <= 120:
             raise UsageError(f"{self.fps} frames a second", "--fps", "give 1 to 120")
@@ -77,7 +77,7 @@ class AnimateConfig(PlayConfig):
     keep_shape: Shape = "character"
     """Whose proportions are kept."""
     relight: bool = True
-    """Whether characters take on the light, exposure, sharpness and grain of the scene."""
+    """Characters take on the light, exposure, sharpness and grain of the scene; else they stay as in their photo."""
 
     def roles(self, names: Sequence[str]) -> dict[str, str]:
         """Who comes for whom, by the names of the scene's actors.

@@ -14,7 +14,7 @@ from diorama.core.progress import Progress, Silent
 from diorama.core.rotations import from_axis_angle, from_matrix, inverse, multiply, to_matrix
 from diorama.errors import MediaError, UsageError
 from diorama.figures.clean import resampled
-from diorama.figures.names import roles_of
+from diorama.figures.names import SIDES, roles_of
 from diorama.figures.pose import joint_positions
 from diorama.figures.retarget import retarget
 from diorama.figures.stand_in import in_place_of
@@ -255,6 +255,7 @@ def _heading(motion: Motion) -> float:
 
 
 def _stand(motion: Motion) -> Float32[np.ndarray, "3"] | Float64[np.ndarray, "3"]:
-    """The place under the hips on the height of the lowest joint, in the first frame."""
-    joints = joint_positions(motion[:1])[0]
-    return np.array([joints[0, 0], joints[:, 1].min(), joints[0, 2]])
+    """The place between the feet on the height of the lowest joint, in the first frame."""
+    roles, joints = roles_of(motion.skeleton), joint_positions(motion[:1])[0]
+    across, along = joints[[roles[f"{side}_foot"][0] for side in SIDES]][:, [0, 2]].mean(axis=0)
+    return np.array([across, joints[:, 1].min(), along])

@@ -98,6 +98,9 @@ def _check(photos: Sequence[Path], config: PersonConfig) -> None:
     if is_color(config.background):
         plain(config.background, 1, 1)
     elif config.background != OWN:
+        if not Path(config.background).exists():
+            fix = "give a picture, a colour such as white or #3060a0, or photo"
+            raise UsageError(f"no background {config.background!r}", "--background", fix)
         picture(config.background)
 
 

@@ -10,6 +10,9 @@ from diorama.pipelines.animate_config import PlayConfig
 class PersonConfig(PlayConfig):
     """How somebody of a photo is shown in new poses."""
 
+    motion: str = ""
+    """The poses: a picture or a clip of somebody, a file (BVH, AMASS npz, GLB), a scene, or a dance such as walk, wave,
+    jump (another word lists them all)."""
     background: str = "photo"
     """photo: what is behind the person there, completed; or another picture, or a colour (white, #3060a0)."""
     person: int | None = None

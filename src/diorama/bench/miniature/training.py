@@ -57,6 +57,8 @@ class MiniatureConfig:
     """Of the networks."""
 
     def __post_init__(self) -> None:
+        if self.weights and not Path(self.weights).is_dir():
+            raise UsageError("no such folder", self.weights, "give the one that holds weights of LPIPS and I3D")
         if (self.minutes is None) == (self.steps is None):
             raise UsageError("both or neither of minutes and steps", "budget", "give one of them")
         for name, least in (("clips", 1), ("lessons", 1), ("size", 32), ("frames", 1)):
