@@ -10,6 +10,7 @@ import pytest
 
 from diorama.core.camera import Cameras
 from diorama.core.figure import Motion
+from diorama.core.progress import Silent
 from diorama.errors import MediaError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.observation import guessed_camera
@@ -22,11 +23,12 @@ from diorama.figures.solve import Fit
 from diorama.figures.texture import character_from_photos
 from diorama.geometry.raster import rasterize
 from diorama.media.encoding import Encoding
+from diorama.media.motion import write_bvh
 from diorama.media.read import open_video
 from diorama.pipelines import animate_open
 from diorama.pipelines import person as module
 from diorama.pipelines.animate import animate
-from diorama.pipelines.animate_alone import ground_under, standing_at
+from diorama.pipelines.animate_alone import before_picture, ground_under, standing_at
 from diorama.pipelines.animate_config import AnimateConfig
 from diorama.pipelines.animate_motion import Driving, driving, on_the_spot
 from diorama.pipelines.animate_still import at_most, is_color, is_still, plain, still_video, without
@@ -139,6 +141,14 @@ def test_a_walk_on_the_spot_stays_and_still_steps() -> None:
     assert np.array_equal(found.motion.rotations, kept.motion.rotations)
     filmed = Driving(found.motion, filmed=True)
     assert on_the_spot(filmed) is filmed
+
+
+def test_seconds_cut_any_motion_before_a_picture(tmp_path: Path) -> None:
+    figure = load_cast().figure(np.zeros(len(load_cast().components), np.float32))
+    write_bvh(tmp_path / "wave.bvh", driving("wave", figure, fps=10.0, seconds=2.0, seed=0).motion)
+    for seconds, frames_made in ((None, 20), (0.5, 5)):
+        config = PersonConfig(motion=str(tmp_path / "wave.bvh"), fps=10.0, seconds=seconds)
+        assert len(before_picture(config, figure, Silent()).motion) == frames_made
 
 
 def test_a_motion_of_somebody_else_faces_the_camera_as_it_did(photo: Path, subject: Subject, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def character_of_photo(
     told.advance()
     notes = (*portrait.notes, *made_up(portrait), *_doubts(fit, sight), _shown(character))
     for note in notes:
-        told.note(note)
+        told.note(f"{Path(path).name}: {note}")
     return Subject(character, fit, sight, portrait.photo, frame.image, portrait.crop, notes)
 
 
