@@ -374,7 +374,7 @@ CASES = (
     ("person photo.png --motion pictures/1.png -o pictures/1.png --overwrite", 2, "output is the input"),
     ("person photo.png --motion walk --background text.png -o out.png", 3, "not a picture"),
     ("person photo.png --motion walk --background clip.mkv -o out.png", 2, "one picture"),
-    ("person photo.png --motion walk --background photo.jpg -o out.png", 3, "no such file"),
+    ("person photo.png --motion walk --background photo.jpg -o out.png", 2, "no background"),
     ("person photo.png --motion walk --engine diffusion --model none -o out.png", 6, "diorama models get"),
     ("person photo.png --motion walk -o out.txt", 2, "unknown output format"),
 )
