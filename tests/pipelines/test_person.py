@@ -16,7 +16,6 @@ from diorama.figures.cast import load_cast
 from diorama.figures.observation import guessed_camera
 from diorama.figures.pose import animate as pose
 from diorama.figures.pose import joint_positions
-from diorama.figures.shade import Look
 from diorama.figures.show import box_of, cropped
 from diorama.figures.sight import Sight
 from diorama.figures.solve import Fit
@@ -189,7 +188,15 @@ def test_what_cannot_be_shown_is_said(
 
 @pytest.mark.parametrize(
     "options",
-    [{"poses": 0}, {"size": 3}, {"fps": 0.0}, {"seconds": -1.0}, {"at": (0.5, 0.9, 0.0)}, {"strength": 2.0}],
+    [
+        {"poses": 0},
+        {"size": 3},
+        {"fps": 0.0},
+        {"seconds": -1.0},
+        {"at": (0.5, 0.9, 0.0)},
+        {"strength": 2.0},
+        {"guidance_scale": float("nan")},
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
@@ -229,4 +236,3 @@ def test_pictures_in_rows_and_sizes() -> None:
     assert in_rows([one] * 3).shape[0] in (480, 960)
     assert at_most(one, 100).shape == (100, 50, 3)
     assert at_most(one, 4000) is one
-    assert Look() == Look()

@@ -46,6 +46,8 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if self.num_inference_steps is not None and self.num_inference_steps < 1:
             raise UsageError(f"{self.num_inference_steps} steps", "--num-inference-steps", "give 1 or more")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale <= 100:
+            raise UsageError(f"guidance {self.guidance_scale}", "--guidance-scale", "give 0 to 100; 1 is none")
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise UsageError(f"strength {self.strength}", "--strength", "give 0 to 1")
         if self.seed < 0:

@@ -36,8 +36,6 @@ from diorama.theatre.style import random_style
 KINDS = ".bvh, .npz (AMASS), .glb, a picture, a clip, or a scene"
 MARK = "#"
 """Between a scene's folder and the name of one of its actors."""
-
-
 STROLL = 0.5
 """Seconds: what somebody does more slowly than that is a way, what is faster a step."""
 
@@ -118,11 +116,10 @@ def on_the_spot(found: Driving) -> Driving:
     motion, spread = found.motion, STROLL * found.motion.fps
     if found.filmed or len(motion) < 2:
         return found
-    root, skeleton = motion.root.copy(), motion.skeleton
+    root = motion.root.copy()
     for axis in (0, 2):
-        path = joint_positions(motion)[:, 0, axis].astype(np.float64)
-        root[:, axis] -= _slow(path, spread) - path[0]
-    return replace(found, motion=Motion(skeleton, motion.rotations, root, motion.fps))
+        root[:, axis] -= _slow(motion.root[:, axis].astype(np.float64), spread) - motion.root[0, axis]
+    return replace(found, motion=replace(motion, root=root))
 
 
 def _slow(path: Float64[np.ndarray, " t"], spread: float) -> Float64[np.ndarray, " t"]:

@@ -17,7 +17,14 @@ MISSED = 0.1
 """Seconds for which somebody may be missed; who is not seen for longer is out of sight."""
 
 
-def played(stage: Stage, parts: Sequence[Part], config: PlayConfig, start: int = 0) -> Iterator[Frame]:
+def played(
+    stage: Stage,
+    parts: Sequence[Part],
+    config: PlayConfig,
+    start: int = 0,
+    *,
+    generator: Generator | None = None,
+) -> Iterator[Frame]:
     """The frames of a film from frame `start` on.
 
     Args:
@@ -25,16 +32,18 @@ def played(stage: Stage, parts: Sequence[Part], config: PlayConfig, start: int =
         parts: who plays.
         config: the engine and its options.
         start: the first frame wanted.
+        generator: `generator_of` the config; loaded here by default.
 
     Raises:
         ModelError: the generator is missing or damaged; before the first frame.
     """
-    generator = _generator(config)
+    generator = generator or generator_of(config)
     drawn = {part.actor.layer: _drawn(stage, part, start, config.seed, generator) for part in parts}
     return recast(stage.source[start:], stage.layers[start:], drawn, parts)
 
 
-def _generator(config: PlayConfig) -> Generator | None:
+def generator_of(config: PlayConfig) -> Generator | None:
+    """The networks of the engine that was chosen; None for the preview, which has none; raises as `played`."""
     if config.engine == "preview":
         return None
     asked = Asked(config.num_inference_steps, config.guidance_scale, config.strength, config.seed)

@@ -29,7 +29,7 @@ from diorama.pipelines.animate_alone import alone, before_picture, standing_at, 
 from diorama.pipelines.animate_cast import Part, Place
 from diorama.pipelines.animate_motion import chosen
 from diorama.pipelines.animate_open import check_play, files_named
-from diorama.pipelines.animate_play import played
+from diorama.pipelines.animate_play import generator_of, played
 from diorama.pipelines.animate_still import at_most, is_color, picture, plain, without
 from diorama.pipelines.character import Subject, character_of_photos
 from diorama.pipelines.film import Film, Stage
@@ -155,10 +155,11 @@ def _sheet(run: _Posed, target: Target, config: PersonConfig, recipe: Recipe, pr
     """One pose as a picture, several in rows; returns how many are shown."""
     count = len(run.stage.source)
     progress.begin("person", count)
-    shown = []
+    shown, generator = [], generator_of(config)
     for number in range(count):
-        alone = run.only(number)  # poses of a sheet are no film: a generator must not mix them
-        shown += [np.asarray(frame.image) for frame in played(alone.stage, [alone.part], config)]
+        one = run.only(number)  # poses of a sheet are no film: a generator must not mix them
+        frames = played(one.stage, [one.part], config, generator=generator)
+        shown += [np.asarray(frame.image) for frame in frames]
         progress.advance()
     save_image(target.path, shown[0] if count == 1 else in_rows(shown), comment=embed_text(recipe))
     write_sidecar(target.path, recipe)
