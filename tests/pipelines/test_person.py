@@ -138,8 +138,16 @@ def test_a_walk_on_the_spot_stays_and_still_steps() -> None:
     far, near = (np.ptp(joint_positions(one.motion)[:, 0, [0, 2]], axis=0).max() for one in (found, kept))
     assert far > 2 > 0.3 > near
     assert np.array_equal(found.motion.rotations, kept.motion.rotations)
-    filmed = Driving(found.motion, filmed=True)
-    assert on_the_spot(filmed) is filmed
+
+
+def test_filmed_on_the_spot_the_ground_is_level() -> None:
+    figure = load_cast().figure(np.zeros(len(load_cast().components), np.float32))
+    found = driving("walk", figure, fps=10.0, seconds=5.0, seed=0)
+    climb = np.linspace(0, [0, 1, 2], len(found.motion), dtype=np.float32)
+    climbing = Driving(replace(found.motion, root=found.motion.root + climb), filmed=True)
+    feet = [joint_positions(one.motion)[..., 1].min(axis=1) for one in (climbing, on_the_spot(climbing), found)]
+    ranges = [float(np.ptp(one)) for one in feet]
+    assert ranges[0] > 0.9 and ranges[1] < ranges[2] + 0.05
 
 
 def test_seconds_cut_any_motion_before_a_picture(tmp_path: Path) -> None:

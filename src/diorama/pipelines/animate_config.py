@@ -38,7 +38,7 @@ class PlayConfig:
     at: tuple[float, float, float] = (0.5, 0.92, 0.7)
     """Where to stand where nobody stood: feet from the left and from the top, and height, as parts of the picture."""
     travel: bool = False
-    """Whether a dance or a motion file leads the person away; else it moves on its place. Filmed motions always do."""
+    """Whether the motion leads the person away, out of the picture too; else it moves on its place."""
     seed: int = 0
     """Of the noise, the grain, and the style of a dance."""
     encoding: Encoding = Encoding()

@@ -111,14 +111,17 @@ def check_motion(given: str) -> None:
 def on_the_spot(found: Driving) -> Driving:
     """The motion without the way it goes: steps sideways and back stay, a walk is one on a treadmill.
 
-    A filmed motion comes back as it is.
+    Of a filmed one, where each picture tells the distance with an error of its own, the ground is also made level.
     """
     motion, spread = found.motion, STROLL * found.motion.fps
-    if found.filmed or len(motion) < 2:
+    if len(motion) < 2:
         return found
     root = motion.root.copy()
-    for axis in (0, 2):
-        root[:, axis] -= _slow(motion.root[:, axis].astype(np.float64), spread) - motion.root[0, axis]
+    ways = {axis: motion.root[:, axis] for axis in (0, 2)}
+    if found.filmed:
+        ways[1] = joint_positions(motion)[..., 1].min(axis=1)  # the lower foot
+    for axis, way in ways.items():
+        root[:, axis] -= _slow(way.astype(np.float64), spread) - way[0]
     return replace(found, motion=replace(motion, root=root))
 
 
