@@ -45,7 +45,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install --quiet --editable '.[people,hub,samples,train,test]' --constraint constraints.txt
+	$(PIP) install --quiet --editable '.[people,rig,hub,samples,train,test]' --constraint constraints.txt
 	$(CV_WITHOUT_GL)
 	touch $@
 

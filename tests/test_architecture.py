@@ -81,7 +81,7 @@ LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
     *("diorama.pipelines.rig_set", "diorama.diffusion", "diorama.train", "diorama.bench"),
     *("diorama.pipelines.decompose", "diorama.pipelines.animate", "diorama.pipelines.person"),
-    *("diorama.pipelines.character", "diorama.pipelines._character"),
+    *("diorama.pipelines.character", "diorama.pipelines._character", "diorama.rigging"),
 )
 """What may load torch at import: it is of no use without."""
 

@@ -12,6 +12,8 @@ EXTRAS = {
     "peft": "hub",
     "accelerate": "train",
     "tensorboard": "train",
+    "robust_laplacian": "rig",
+    "scipy": "rig",
     "skimage": "samples",
     "skvideo": "samples",
 }

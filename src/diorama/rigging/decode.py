@@ -1,0 +1,141 @@
+"""Part maps to parts: which part each pixel shows, without a palette or their number (SP4D 1.5, our own way).
+
+A generator paints each part in the colour of its place, blurred and with noise. Pixels whose surroundings are alike are
+sure of their colour; such colours, of all views and frames, gather around those of the parts ("persistence-based
+clustering", Chazal et al., JACM 2013). All others take, of the parts that are next to them, the one nearest in colour:
+a mixture of two parts' colours may be a third one's.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
+
+from diorama.core.extras import need
+from diorama.errors import UsageError
+from diorama.rigging._decode_kernels import alike_mean, climb, even, nearest_in_color
+from diorama.rigging.silhouette import blur_of, covered, silhouette, without_white
+
+TOLERANCES = (28.0, 12.0)
+"""Levels of 255 within which neighbours are averaged, first and then."""
+STEP, EVEN = 2, 6.0
+"""Pixels, and levels below which a channel may change over them where a colour is sure."""
+CELL = 2.0
+"""Levels of 255 a side of the cells in which colours are counted."""
+PROMINENCE = 0.85
+"""A colour is one of its own where less than this share of its density lies between it and a denser one."""
+LEAST = 60
+"""Pixels of all views and frames together below which a colour is none."""
+NEAR = 7
+"""Pixels within which parts are next to a pixel."""
+LOOKED_AT = 8
+"""Pictures by which the blur is told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Which part each pixel shows.
+
+    Attributes:
+        labels: number of the part, -1 beside the object; of the same shape as the pictures.
+        colors: RGB of the parts, in the order of their numbers; the part with most pixels first.
+    """
+
+    labels: Int16[np.ndarray, "v t h w"]
+    colors: UInt8[np.ndarray, "k 3"]
+
+
+def decode(
+    colored: UInt8[np.ndarray, "v t h w 3"], inside: Bool[np.ndarray, "v t h w"] | None = None, *, blur: float = -1.0
+) -> Parts:
+    """Tell the parts of all views and frames apart.
+
+    Args:
+        colored: part maps on white.
+        inside: where the object is; told from the part maps by default.
+        blur: of the part maps, standard deviation in pixels; measured by default.
+
+    Raises:
+        UsageError: there is no object, or no colour that is sure.
+    """
+    pictures = colored.reshape(-1, *colored.shape[2:])
+    alphas = np.stack([silhouette(p) for p in pictures]) if inside is None else inside.reshape(pictures.shape[:3])
+    if not alphas.any():
+        raise UsageError("part maps without an object", "decode", "give pictures of one object on white")
+    if blur < 0:
+        shown = np.flatnonzero(alphas.any(axis=(1, 2)))
+        some = shown[:: max(1, len(shown) // LOOKED_AT)]
+        blur = blur_of(pictures[some], alphas[some])
+    with ThreadPoolExecutor() as pool:
+        looks = list(pool.map(partial(_look, blur=blur), pictures, alphas))
+        sure = np.concatenate([smooth[core] for _, smooth, core in looks])
+        found, colors = clusters(sure)
+        if not len(colors):
+            raise UsageError("part maps without an even colour", "decode", "give larger or less noisy ones")
+        pieces = np.split(found, np.cumsum([np.count_nonzero(core) for _, _, core in looks])[:-1])
+        jobs = zip(alphas, looks, pieces, strict=True)
+        labels = list(pool.map(lambda job: _labelled(job[0], job[1], job[2], colors), jobs))
+    return Parts(np.stack(labels).reshape(colored.shape[:4]), np.rint(colors).clip(0, 255).astype(np.uint8))
+
+
+_Look = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]
+
+
+def _look(picture: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"], blur: float) -> _Look:
+    """A picture's colours without white, the same without noise, and where they are sure."""
+    own, solid = without_white(picture, inside, blur)
+    weight = np.where(inside, covered(inside, blur) ** 2, np.float32(0)).astype(np.float32)
+    smooth = own
+    for tolerance in TOLERANCES:
+        guide, smooth = smooth, np.zeros_like(own)
+        alike_mean(guide, weight, tolerance, 2, smooth)
+    core = np.zeros(inside.shape, bool)
+    even(smooth, solid, STEP, EVEN, core)
+    return own, smooth, core
+
+
+def _labelled(
+    inside: Bool[np.ndarray, "h w"], look: _Look, found: Int64[np.ndarray, " n"], colors: Float32[np.ndarray, "k 3"]
+) -> Int16[np.ndarray, "h w"]:
+    own, _, core = look
+    labels = np.full(inside.shape, -1, np.int16)
+    labels[core] = found
+    if not (labels >= 0).any():
+        return labels
+    soft = np.zeros_like(own)
+    alike_mean(own, inside.astype(np.float32), 1e3, 1, soft)  # everything is alike: a plain mean within the object
+    near = np.empty_like(labels)
+    nearest_in_color(soft, inside, labels, colors, NEAR, near)
+    known = near >= 0
+    _, places = cv2.distanceTransformWithLabels((~known).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    by_place = np.zeros(int(places.max()) + 1, np.int16)
+    by_place[places[known]] = near[known]
+    return np.where(inside, by_place[places], np.int16(-1))
+
+
+def clusters(colors: Float32[np.ndarray, "n 3"]) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, "k 3"]]:
+    """Colours that many others gather around, the commonest first, and whose each colour is (-1: nobody's)."""
+    ndimage = need("scipy.ndimage")
+    side = int(256 / CELL) + 2
+    cells = np.clip((colors / CELL).astype(np.int64) + 1, 0, side - 1)
+    flat = (cells[:, 0] * side + cells[:, 1]) * side + cells[:, 2]
+    counts = np.bincount(flat, minlength=side**3).reshape(side, side, side).astype(np.float32)
+    density = ndimage.gaussian_filter(counts, 1.0, truncate=3).ravel()
+    order = np.flatnonzero(density > 1e-3)
+    order = order[np.argsort(-density[order], kind="stable")]
+    labels, parents = np.full(side**3, -1, np.int64), np.zeros(len(order) + 1, np.int64)
+    peaks = climb(order, density, side, np.float32(PROMINENCE), labels, parents, np.zeros(len(order) + 1, np.float32))
+    for peak in range(peaks):  # merged into earlier, that is higher, peaks only
+        parents[peak] = parents[parents[peak]]
+    own = np.where(labels[flat] >= 0, parents[labels[flat]], -1)
+    sizes = np.bincount(own[own >= 0], minlength=max(peaks, 1))
+    kept = np.flatnonzero(sizes >= LEAST)
+    kept = kept[np.argsort(-sizes[kept], kind="stable")]
+    numbers = np.full(max(peaks, 1) + 1, -1, np.int64)
+    numbers[kept] = np.arange(len(kept))
+    found = numbers[own]
+    middles = [np.median(colors[found == part], axis=0) for part in range(len(kept))]
+    return found, np.array(middles, np.float32).reshape(-1, 3)

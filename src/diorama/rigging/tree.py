@@ -1,0 +1,178 @@
+"""Which part hangs on which, and where it turns (SP4D, our section 3.4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64
+
+from diorama.core.extras import need
+from diorama.errors import UsageError
+from diorama.rigging.surface import Surface
+
+NEAR = 0.01
+"""Sides of the box within which parts that share no edge still touch."""
+Labels = Int64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class PartTree:
+    """Parts in a tree, and their joints.
+
+    Attributes:
+        parents: the part that each hangs on, -1 for the one root.
+        joints: where each turns against its parent, in the axes of the mesh; of the root its middle.
+    """
+
+    parents: Int32[np.ndarray, " k"]
+    joints: Float32[np.ndarray, "k 3"]
+
+    @property
+    def outwards(self) -> Int64[np.ndarray, " k"]:
+        """Parts with parents before children."""
+        depth = np.zeros(len(self.parents), np.int64)
+        for part, parent in enumerate(self.parents):
+            while parent >= 0:
+                depth[part], parent = depth[part] + 1, self.parents[parent]
+        return np.argsort(depth, kind="stable")
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Where parts touch.
+
+    Attributes:
+        length: how much, for each two parts; 0 where they do not touch.
+        middle: where, "k k 3".
+    """
+
+    length: Float64[np.ndarray, "k k"]
+    middle: Float64[np.ndarray, "k k 3"]
+
+
+def part_tree(surface: Surface, labels: Labels, count: int, *, root: int = -1) -> PartTree:
+    """The tree of those parts that touch most ("maximum spanning tree"), and a joint in the middle of each contact.
+
+    Args:
+        surface: of the mesh.
+        labels: parts of its places; each has some.
+        count: how many parts there are.
+        root: the part that all others hang on; the middle of the tree by default.
+
+    Raises:
+        UsageError: a part without places.
+    """
+    lacking = np.flatnonzero(np.bincount(labels, minlength=count) == 0)
+    if len(lacking):
+        raise UsageError(f"part {lacking[0]} has no surface", "part_tree", "leave it out")
+    touch = contacts(surface, labels, count)
+    edges = _spanning(touch.length)
+    area = np.bincount(labels, surface.areas, count)
+    chosen = root if root >= 0 else _middle(edges, area)
+    parents = _hung(edges, chosen, count)
+    joints = np.empty((count, 3))
+    for part, parent in enumerate(parents):
+        own = labels == part
+        weight = np.maximum(surface.areas[own], 1e-15)
+        joints[part] = touch.middle[part, parent] if parent >= 0 else np.average(surface.points[own], 0, weight)
+    return PartTree(parents, joints.astype(np.float32))
+
+
+def contacts(surface: Surface, labels: Labels, count: int) -> Contacts:
+    """Where parts touch: along edges that cross from one to the other; else where their surfaces come near.
+
+    Parts that reach no other one are joined at the shortest way.
+    """
+    length, moment = np.zeros((count, count)), np.zeros((count, count, 3))
+    left, right = labels[surface.edges].T
+    cross = left != right
+    ends = surface.points[surface.edges[cross]]
+    for a, b in ((left, right), (right, left)):
+        np.add.at(length, (a[cross], b[cross]), surface.lengths[cross])
+        np.add.at(moment, (a[cross], b[cross]), surface.lengths[cross][:, None] * ends.mean(axis=1))
+    _add_near(surface, labels, length, moment)
+    while True:
+        group = _groups(length)
+        if group.max() == 0:
+            break
+        _bridge(surface, labels, group, length, moment)
+    return Contacts(length, moment / np.maximum(length, 1e-12)[..., None])
+
+
+def _add_near(
+    surface: Surface, labels: Labels, length: Float64[np.ndarray, "k k"], moment: Float64[np.ndarray, "k k 3"]
+) -> None:
+    """Solids that are put together share no edges: places of one within reach of another count as their spacing."""
+    spatial = need("scipy.spatial")
+    shells = surface.pieces(np.zeros_like(labels))
+    if shells.max() == 0:
+        return
+    pairs = spatial.cKDTree(surface.points).query_pairs(NEAR * surface.size, output_type="ndarray")
+    a, b = pairs.T
+    apart = (labels[a] != labels[b]) & (shells[a] != shells[b])
+    if not apart.any():
+        return
+    spacing = float(np.median(surface.lengths))
+    for one, other in ((a[apart], b[apart]), (b[apart], a[apart])):
+        keys, first = np.unique(np.stack([one, labels[other]], axis=1), axis=0, return_index=True)
+        near = (surface.points[one[first]] + surface.points[other[first]]) / 2
+        for x, y in ((labels[keys[:, 0]], keys[:, 1]), (keys[:, 1], labels[keys[:, 0]])):
+            np.add.at(length, (x, y), spacing / 2)
+            np.add.at(moment, (x, y), spacing / 2 * near)
+
+
+def _bridge(
+    surface: Surface,
+    labels: Labels,
+    group: Int64[np.ndarray, " k"],
+    length: Float64[np.ndarray, "k k"],
+    moment: Float64[np.ndarray, "k k 3"],
+) -> None:
+    """Join the first group of parts to the nearest place of any other."""
+    spatial = need("scipy.spatial")
+    ours = group[labels] == 0
+    here, there = np.flatnonzero(ours), np.flatnonzero(~ours)
+    far, nearest = spatial.cKDTree(surface.points[here]).query(surface.points[there])
+    best = int(far.argmin())
+    one, other = here[nearest[best]], there[best]
+    middle, small = (surface.points[one] + surface.points[other]) / 2, 1e-9 * surface.size
+    for a, b in ((labels[one], labels[other]), (labels[other], labels[one])):
+        length[a, b], moment[a, b] = small, small * middle
+
+
+def _groups(length: Float64[np.ndarray, "k k"]) -> Int64[np.ndarray, " k"]:
+    return need("scipy.sparse.csgraph").connected_components(length > 0, directed=False)[1].astype(np.int64)
+
+
+def _spanning(length: Float64[np.ndarray, "k k"]) -> list[tuple[int, int]]:
+    """Edges of the tree with the most contact (Prim); all parts can be reached."""
+    count = len(length)
+    inside, edges = [0], []
+    while len(inside) < count:
+        reach = length[inside].copy()
+        reach[:, inside] = -1
+        row, other = np.unravel_index(int(reach.argmax()), reach.shape)
+        edges.append((inside[int(row)], int(other)))
+        inside.append(int(other))
+    return edges
+
+
+def _middle(edges: list[tuple[int, int]], area: Float64[np.ndarray, " k"]) -> int:
+    """The part from which the surface is the fewest steps away."""
+    graph = np.full((len(area), len(area)), np.inf)
+    for a, b in edges:
+        graph[a, b] = graph[b, a] = 1
+    steps = need("scipy.sparse.csgraph").shortest_path(np.where(np.isinf(graph), 0, graph), directed=False)
+    return int((steps * area[None]).sum(axis=1).argmin())
+
+
+def _hung(edges: list[tuple[int, int]], root: int, count: int) -> Int32[np.ndarray, " k"]:
+    parents, waiting = np.full(count, -1, np.int32), [root]
+    open_edges = list(edges)
+    while waiting:
+        part = waiting.pop()
+        for edge in [e for e in open_edges if part in e]:
+            other = edge[0] if edge[1] == part else edge[1]
+            parents[other] = part
+            waiting.append(other)
+            open_edges.remove(edge)
+    return parents

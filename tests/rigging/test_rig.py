@@ -1,0 +1,140 @@
+"""Labels on a surface, the tree of parts, joints and weights, against creatures whose rigs are known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from diorama.core.figure import Figure
+from diorama.errors import UsageError
+from diorama.figures.pose import animate, joint_positions
+from diorama.rigging.lift import lifted, votes, without_islands
+from diorama.rigging.skin import harmonic_weights, strongest
+from diorama.rigging.surface import Surface
+from diorama.rigging.tree import contacts, part_tree
+from diorama.theatre.menagerie import random_creature, random_motion
+from diorama.theatre.turntable import Turntable, film
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A creature in its first frame."""
+
+    figure: Figure
+    table: Turntable
+    vertices: np.ndarray
+    joints: np.ndarray
+    surface: Surface
+    truth: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    rng = np.random.default_rng(2)
+    creature = random_creature(rng, "quadruped")
+    figure, motion = creature.figure, random_motion(rng, creature, frames=1)
+    places = animate(figure, motion)[0]
+    low, high = places.min(axis=0), places.max(axis=0)
+    scale = float((high - low).max())
+    vertices = ((places - (low + high) / 2) / scale).astype(np.float32)
+    joints = (joint_positions(motion)[0] - (low + high) / 2) / scale
+    table = film(figure, motion, views=12, size=256)
+    surface = Surface.of(vertices, figure.mesh.faces)
+    truth = np.zeros(len(surface.points), np.int64)
+    truth[surface.of_vertex] = figure.joint_parts[figure.dense_weights.argmax(axis=1)]
+    return Known(figure, table, vertices, joints, surface, truth)
+
+
+def _strip(columns: int) -> Surface:
+    """A flat strip of squares along x."""
+    x, y = np.meshgrid(np.arange(columns), np.arange(5), indexing="ij")
+    vertices = np.stack([x, y, np.zeros_like(x)], axis=-1).reshape(-1, 3).astype(np.float32)
+    a = (np.arange(columns - 1)[:, None] * 5 + np.arange(4)).ravel()
+    faces = np.concatenate([np.stack([a, a + 5, a + 1], 1), np.stack([a + 1, a + 5, a + 6], 1)])
+    return Surface.of(vertices, faces.astype(np.int32))
+
+
+def test_pixels_tell_the_surface_its_parts(known: Known) -> None:
+    table, count = known.table, len(known.figure.parts)
+    said = votes(known.vertices, known.figure.mesh.faces, table.parts[:, 0].astype(np.int16), table.cameras, count)
+    found = lifted(known.surface, said)
+    ious = [((found == k) & (known.truth == k)).sum() / ((found == k) | (known.truth == k)).sum() for k in range(count)]
+    assert np.mean(ious) > 0.9
+
+
+def test_the_tree_and_its_joints_are_the_creatures_own(known: Known) -> None:
+    tree = part_tree(known.surface, known.truth, len(known.figure.parts))
+    above = known.figure.skeleton.parents
+    parts = known.figure.joint_parts
+    true = {frozenset((int(parts[j]), int(parts[p]))) for j, p in enumerate(above) if p >= 0 and parts[j] != parts[p]}
+    found = {frozenset((k, int(p))) for k, p in enumerate(tree.parents) if p >= 0}
+    assert found == true
+    assert (tree.parents < 0).sum() == 1
+    order = tree.outwards.tolist()
+    assert all(order.index(int(p)) < order.index(k) for k, p in enumerate(tree.parents) if p >= 0)
+    far = [
+        np.linalg.norm(tree.joints[k if tree.parents[k] == parts[p] else parts[p]] - known.joints[j])
+        for j, p in enumerate(above)
+        if p >= 0 and (k := int(parts[j])) != parts[p]
+    ]
+    assert np.median(far) < 0.05
+
+
+def test_a_root_may_be_chosen() -> None:
+    surface = _strip(31)
+    labels = (surface.points[:, 0] // 11).astype(np.int64)
+    assert part_tree(surface, labels, 3).parents.tolist() == [1, -1, 1]
+    tree = part_tree(surface, labels, 3, root=0)
+    assert tree.parents.tolist() == [-1, 0, 1]
+    assert np.allclose(tree.joints[1:, 0], [10.5, 21.5])
+    with pytest.raises(UsageError, match="part 3 has no surface"):
+        part_tree(surface, labels, 4)
+
+
+def test_solids_that_only_lie_near_are_joined_at_the_shortest_way() -> None:
+    one, other = _strip(5), _strip(5)
+    points = np.concatenate([one.points, other.points + np.array([6, 0, 0])]).astype(np.float32)
+    faces = np.concatenate([one.faces, other.faces + len(one.points)]).astype(np.int32)
+    surface = Surface.of(points, faces)
+    labels = (surface.points[:, 0] > 5).astype(np.int64)
+    touch = contacts(surface, labels, 2)
+    assert touch.length[0, 1] > 0
+    assert touch.middle[0, 1, 0] == pytest.approx(5.0)
+
+
+def test_islands_go_to_whom_they_border_on() -> None:
+    surface = _strip(61)
+    labels = (surface.points[:, 0] // 31).astype(np.int64)
+    spoilt = labels.copy()
+    spoilt[(np.abs(surface.points[:, :2] - [4, 2]) <= 1).all(axis=1)] = 1
+    assert np.array_equal(without_islands(surface, spoilt), labels)
+
+
+def test_weights_are_a_partition_of_unity_and_as_soft_as_wanted() -> None:
+    surface = _strip(41)
+    labels = (surface.points[:, 0] // 14).astype(np.int64)
+    shares = []
+    for softness in (0.1, 0.35, 0.8):
+        weights = harmonic_weights(surface, labels, 3, softness=softness)
+        assert weights.min() >= 0
+        assert np.abs(weights.sum(axis=1) - 1).max() < 1e-6
+        middle = weights[np.isclose(surface.points[:, 1], 2)]
+        assert np.all(np.diff(middle[:, 0]) <= 1e-9), "monotone along the strip"
+        shares.append((weights.max(axis=1) < 0.999).mean())
+    assert 0 < shares[0] < 0.2 < shares[1] < 0.5 < shares[2] < 0.9
+
+
+def test_rigid_parts_and_four_joints_at_most(known: Known) -> None:
+    count = len(known.figure.parts)
+    rigid = harmonic_weights(known.surface, known.truth, count, softness=0)
+    assert np.array_equal(rigid.argmax(axis=1), known.truth)
+    assert set(np.unique(rigid)) == {0.0, 1.0}
+    weights = harmonic_weights(known.surface, known.truth, count)
+    assert np.abs(weights.sum(axis=1) - 1).max() < 1e-6
+    joints, kept, lost = strongest(weights)
+    assert joints.shape == kept.shape == (len(known.truth), 4)
+    assert np.abs(kept.sum(axis=1) - 1).max() < 1e-6
+    assert (joints[kept == 0] == 0).all()
+    assert 0 <= lost < 0.1
+    with pytest.raises(UsageError, match="softness"):
+        harmonic_weights(known.surface, known.truth, count, softness=2)
