@@ -11,7 +11,7 @@ from diorama.core.figure import Figure, Motion
 from diorama.errors import UsageError
 from diorama.figures._solve_energy import linearised, moved_points
 from diorama.figures._solve_newton import solve_five_wide
-from diorama.figures._solve_seen import Surface, feet_of, outline_of, seen_of
+from diorama.figures._solve_seen import Edges, Surface, feet_of, outline_of, seen_of
 from diorama.figures._solve_values import Pose, Problem, Weights
 from diorama.figures.cast import load_cast
 from diorama.figures.clean import mirrored
@@ -203,7 +203,7 @@ def posed(truth: Truth, masks: np.ndarray | None = None) -> tuple[Problem, Any, 
     if masks is not None:
         frames = rig.frames(shape, pose.quats, pose.root)
         surface = Surface.of(body, rig, weights)
-        outline = outline_of(surface, shape, frames, masks, observation.all_cameras, count=24, deviation=2.0)
+        outline = outline_of(surface, shape, frames, Edges.of(masks), observation.all_cameras, count=24, deviation=2.0)
     what = seen_of(observation, rig.known, 2.0, 0.05)
     return Problem(rig, limits_of(rig.roles[1:]), what, Weights(), feet, outline, smooth=False), shape, pose
 

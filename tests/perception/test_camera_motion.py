@@ -134,3 +134,14 @@ def test_impossible_steps_are_refused() -> None:
     behind[2, 0] = -1 / 100
     for matrix in (np.diag([9.0, 9, 1]), behind, np.full((3, 3), np.nan), np.zeros((3, 3))):
         assert not sane(matrix, (240, 320))
+
+
+def test_flow_that_nobody_measured_before_is_measured_where_corners_lack() -> None:
+    wide = textured(240, 420)
+    images = [np.ascontiguousarray(wide[:, 5 * i : 5 * i + 320]) for i in range(4)]
+    frames = [Frame(image, i, 1, i) for i, image in enumerate(images)]
+    mask = np.ones((240, 320), bool)
+    mask[100:124, 100:124] = False  # too small a window for corners
+    one, two = (list(steps(track(frames, moving=moving), [mask] * 4)) for moving in (True, False))
+    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    assert [step[0, 2] for step in two] == pytest.approx([0, 5, 5, 5], abs=0.5)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from diorama.perception.peel import Around, lab_of, peel
+from diorama.perception._peel_kernels import GOOD, planes, unlike_body
+from diorama.perception.peel import Around, Cues, lab_of, peel
 from diorama.perception.peel_memory import Memory
 
 HIGH, WIDE = 160, 120
@@ -138,3 +139,34 @@ def test_colours_of_things_are_remembered_where_they_are_foreseen() -> None:
         moved, np.roll(truth["person"], 6, 1).astype(np.float32), np.roll(truth["ball"], 6, 1).astype(np.float32)
     )
     assert memory.step == pytest.approx([0, 6])
+
+
+def test_a_second_look_with_another_scene_behind_is_as_a_first_one() -> None:
+    around, _ = drawn(ball=True)
+    cues = Cues.of(around)
+    other = replace(around, plate=np.roll(around.plate, 3, axis=0), known=~around.known)
+    for one, two in ((around, peel(around, cues)), (other, peel(other, cues))):
+        fresh = peel(one)
+        assert np.array_equal(fresh.person, two.person)
+        assert np.array_equal(fresh.occluder, two.occluder)
+
+
+def test_colours_are_compared_with_the_first_good_place_of_the_body_or_the_best() -> None:
+    rng = np.random.default_rng(0)
+    image, plate, body = (rng.normal(0, 1.2, (9, 70, 3)).astype(np.float32) for _ in range(3))
+    where, shifts, least = rng.random((9, 70)) < 0.7, np.array([[0, 0], [1, 0], [0, -2], [-2, 2], [2, 2]]), 0.7
+    one, found = np.ones(3, np.float32), np.full((9, 70), -1, np.float32)
+    unlike_body(
+        planes(image, one, 0), planes(plate, one, 0), planes(body, one, 2), where, shifts, np.float32(0.7), found
+    )
+    expected = np.full((9, 70), -1.0)
+    for y, x in np.argwhere(where):
+        best = np.inf
+        for down, across in shifts:
+            apart = body[np.clip(y + down, 0, 8), np.clip(x + across, 0, 69)] - plate[y, x]
+            share = np.clip(((image[y, x] - plate[y, x]) @ apart) / (apart @ apart), least, 1)
+            best = min(best, ((image[y, x] - plate[y, x] - share * apart) ** 2).sum())
+            if best < GOOD:
+                break
+        expected[y, x] = best
+    assert np.allclose(found, expected, atol=1e-4)

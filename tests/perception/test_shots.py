@@ -36,6 +36,13 @@ def test_cuts_are_found_and_nothing_else() -> None:
     assert all((t.flow is None) == t.first for t in tracked)
 
 
+def test_cuts_are_the_same_where_nobody_asks_for_flow() -> None:
+    frames = [Frame(image, i, 1, i) for i, image in enumerate([*pan(1, 3), scene(1)[:, :240] // 3, *pan(2, 4)])]
+    still = list(track(frames, moving=False))
+    assert [(t.shot, t.first) for t in still] == [(t.shot, t.first) for t in track(frames)]
+    assert all(t.flow is None for t in still)
+
+
 def test_flow_leads_to_the_frame_before() -> None:
     flow = run(pan(1, 2))[1].flow
     assert flow is not None

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from diorama.core.rotations import from_axis_angle, inverse, multiply, normalize, to_axis_angle, to_matrix
+from diorama.figures._solve_kernels import add_squares, move_points, project_changes, turn_changes
 from diorama.figures._solve_values import NEAR, Feet, Outline, Pose, Problem, Seen
 from diorama.figures.fit_body import Frames, Rig, Shape
 from diorama.figures.limits import ACCELERATION, spins_of
@@ -50,9 +51,7 @@ class Normal:
     def add(self, residual: Array, weight: Array, change: Array | None) -> None:
         """Residuals "t n", their weights, and how they change, "t n d"; the price is counted apart."""
         if change is not None:
-            weighted = change * weight[..., None]
-            self.blocks += weighted.transpose(0, 2, 1) @ change
-            self.slope += (weighted * residual[..., None]).sum(axis=1)
+            add_squares(np.ascontiguousarray(change), weight, residual, self.blocks, self.slope)
 
 
 def linearised(problem: Problem, shape: Shape, pose: Pose, *, slopes: bool = True, shaping: bool = False) -> Normal:
@@ -83,15 +82,12 @@ def moved_points(
     rig: Rig, frames: Frames, arms: Float64[np.ndarray, "#t n j 3"], mass: Float64[np.ndarray, "#t n j"]
 ) -> Float64[np.ndarray, "t n 3 d"]:
     """How points of a body move with turns of its roles and shifts of its root."""
-    parts = np.einsum("tjab,tnjb->tnja", frames.turns, np.broadcast_to(arms, (len(frames.places), *arms.shape[1:])))
-    parts += mass[..., None] * frames.places[:, None]
-    arm = rig.below @ parts - (mass @ rig.below.T)[..., None] * frames.places[:, None]
-    x, y, z = (arm[..., None, :, i] for i in range(3))
-    one, two, three = (frames.turns[:, None, :, i].swapaxes(-1, -2) for i in range(3))  # axes i before joints j
-    turned = np.stack([two * z - three * y, three * x - one * z, one * y - two * x], axis=2) @ rig.shared
-    found = np.empty((*turned.shape[:3], 3 * len(rig.roles) + 3))
-    found[..., :-3] = turned.swapaxes(-1, -2).reshape(*turned.shape[:3], -1)
-    found[..., -3:] = np.eye(3)
+    count = len(frames.places), arms.shape[1], 3, 3 * len(rig.roles) + 3
+    found = np.empty(count)
+    parents, roles = np.zeros(len(rig.moving), np.int64), rig.shared.argmax(axis=1)
+    for before, level in zip(rig.levels[:-1], rig.levels[1:], strict=True):
+        parents[level.joints] = before.joints[level.parents]
+    move_points(frames.turns, frames.places, arms, mass, parents, roles, found)
     return found
 
 
@@ -121,8 +117,9 @@ def _projected(seen: Seen, points: Array, change: Array | None) -> tuple[Array, 
     pixels = flat[..., :2] / z
     if change is None:
         return pixels, None
-    moved = views[:, None, :, :3] @ change
-    return pixels, (moved[..., :2, :] - pixels[..., None] * moved[..., 2:, :]) / z[..., None]
+    moved = np.empty((*pixels.shape, change.shape[-1]))
+    project_changes(views, change, pixels, z[..., 0], moved)
+    return pixels, moved
 
 
 def _add_distances(
@@ -154,8 +151,9 @@ def _world(problem: Problem, normal: Normal, marks: Array, change: Array | None)
     apart = (turn @ marks[..., None])[..., 0] - seen.world
     apart = apart - (share * apart).sum(axis=1, keepdims=True)
     if change is not None:
-        change = turn @ change
-        change = change - (share[..., None] * change).sum(axis=1, keepdims=True)
+        turned = np.empty_like(change)
+        turn_changes(turn[:, 0], share[..., 0], change, turned)
+        change = turned
     trust = problem.weights.world * seen.world_trust
     _add_distances(normal, apart, change, trust, deviation=seen.deviations[1], scale=problem.robust)
 
@@ -170,14 +168,12 @@ def _limits(problem: Problem, normal: Normal, pose: Pose, slopes: bool) -> None:
     if not slopes:
         return
     turn = rig.lengths[1:, None, None] * (left_out(bends) @ to_matrix(inverse(after)))
-    rates = limits.rates(bends)
+    rates, own = limits.rates(bends), 3 * np.arange(1, len(rig.roles))[:, None] + np.arange(3)
     for residual, rate in zip((usual, beyond), rates, strict=True):
         change = rate[..., None] * turn
-        for r in range(len(rig.roles) - 1):
-            part = slice(3 * r + 3, 3 * r + 6)
-            mine = change[:, r]
-            normal.blocks[:, part, part] += weight * mine.transpose(0, 2, 1) @ mine
-            normal.slope[:, part] += weight * (mine.transpose(0, 2, 1) @ residual[:, r, :, None])[..., 0]
+        across = change.swapaxes(-1, -2)
+        normal.blocks[:, own[:, :, None], own[:, None, :]] += weight * across @ change
+        normal.slope[:, own] += weight * (across @ residual[..., None])[..., 0]
 
 
 def left_out(vectors: Array) -> Array:
@@ -221,7 +217,9 @@ def _feet(problem: Problem, feet: Feet, normal: Normal, marks: Array, change: Ar
 
 def _outline(problem: Problem, outline: Outline, normal: Normal, frames: Frames, slopes: bool) -> None:
     """Distances of outline vertices from the mask's edge."""
-    points = np.einsum("tjab,tnjb->tna", frames.turns, outline.arms) + outline.mass @ frames.places
+    count, vertices = outline.arms.shape[:2]
+    turns = frames.turns.transpose(0, 1, 3, 2).reshape(count, -1, 3)
+    points = outline.arms.reshape(count, vertices, -1) @ turns + outline.mass @ frames.places
     change = moved_points(problem.rig, frames, outline.arms, outline.mass) if slopes else None
     pixels, moved = _projected(problem.seen, points, change)
     height, width = outline.fields.shape[1:3]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from diorama.figures._solve_energy import Normal, linearised
+from diorama.figures._solve_kernels import eliminate
 from diorama.figures._solve_values import Pose, Problem
 from diorama.figures.fit_body import Shape
 
@@ -131,26 +132,6 @@ def solve_five_wide(
         far: diagonals of those two beside it, between t and t + 2.
         right: the right side.
     """
-    frames, size = right.shape
-    blocks, near, right = blocks.copy(), near.copy(), right.copy()
-    solved = np.empty((frames, size, 2 * size + 1))
-    for t in range(frames):
-        columns = np.zeros((size, 2 * size + 1))
-        if t + 1 < frames:
-            columns[:, :size] = near[t]
-        if t + 2 < frames:
-            columns[:, size:-1] = np.diag(far[t])
-        columns[:, -1] = right[t]
-        solved[t] = np.linalg.solve(blocks[t], columns)
-        if t + 1 < frames:
-            change = near[t].T @ solved[t]
-            blocks[t + 1] -= change[:, :size]
-            right[t + 1] -= change[:, -1]
-        if t + 2 < frames:
-            near[t + 1] -= change[:, size:-1]
-            blocks[t + 2] -= far[t, :, None] * solved[t][:, size:-1]
-            right[t + 2] -= far[t] * solved[t][:, -1]
-    found = np.zeros((frames + 2, size))
-    for t in range(frames - 1, -1, -1):
-        found[t] = solved[t][:, -1] - solved[t][:, :size] @ found[t + 1] - solved[t][:, size:-1] @ found[t + 2]
-    return found[:-2]
+    found = np.empty(right.shape)
+    eliminate(blocks.copy(), near.copy(), far, right.copy(), found)
+    return found

@@ -122,11 +122,36 @@ class Surface:
         return np.ascontiguousarray(found + blended[..., 3].transpose(1, 0, 2))
 
 
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of masks.
+
+    Attributes:
+        fields: signed distances to them and their slopes in x and y, pixels of the fields; 0 where there is none.
+        known: whether a mask has one.
+        size: of the masks, rows and columns.
+    """
+
+    fields: Float32[np.ndarray, "t h w 3"]
+    known: Bool[np.ndarray, " t"]
+    size: tuple[int, int]
+
+    @staticmethod
+    def of(masks: Bool[np.ndarray, "t h w"]) -> "Edges":
+        """The edges of masks, reduced."""
+        step = max(-(-max(masks.shape[1:]) // _FIELD_SIDE), 1)
+        far = signed_distances(np.ascontiguousarray(masks[:, ::step, ::step]))
+        known = np.isfinite(far).all(axis=(1, 2))
+        far = np.nan_to_num(far)
+        slopes = [np.gradient(far, axis=axis) if far.shape[axis] > 1 else np.zeros_like(far) for axis in (2, 1)]
+        return Edges(np.stack([far, *slopes], axis=-1), known, (masks.shape[1], masks.shape[2]))
+
+
 def outline_of(
     surface: Surface,
     shape: Shape,
     frames: Frames,
-    masks: Bool[np.ndarray, "t h w"],
+    edges: Edges,
     cameras: Cameras,
     *,
     count: int,
@@ -136,29 +161,24 @@ def outline_of(
 
     Args:
         surface, shape, frames: of the body.
-        masks, cameras: of the frames.
+        edges, cameras: of the frames.
         count: vertices a frame.
         deviation: of the edge, pixels.
     """
-    step = max(-(-max(masks.shape[1:]) // _FIELD_SIDE), 1)
-    small = np.ascontiguousarray(masks[:, ::step, ::step])
-    far = signed_distances(small)
-    height, width = masks.shape[1:]
+    height, width = edges.size
     drawn = min(_DRAWN_SIDE / max(height, width), 1.0)
     views = cameras.scaled(max(round(height * drawn), 1), max(round(width * drawn), 1))
-    chosen, trust = np.zeros((len(masks), count), np.int64), np.zeros((len(masks), count))
-    for first in range(0, len(masks), _CHUNK):
+    chosen, trust = np.zeros((len(cameras), count), np.int64), np.zeros((len(cameras), count))
+    for first in range(0, len(cameras), _CHUNK):
         part = slice(first, first + _CHUNK)
         for t, vertices in enumerate(surface.posed(shape, Frames(frames.turns[part], frames.places[part])), first):
-            if np.isfinite(far[t]).all():
+            if edges.known[t]:
                 ring = contour_vertices(vertices, surface.faces, views[t : t + 1], count)
                 chosen[t, : len(ring)], trust[t, : len(ring)] = ring, 1
-    far = np.nan_to_num(far)
-    slopes = [np.gradient(far, axis=axis) if far.shape[axis] > 1 else np.zeros_like(far) for axis in (2, 1)]
     mass = surface.weights[chosen].astype(np.float64)
     arms = mass[..., None] * (surface.rest[chosen][:, :, None] - shape.rest)
-    scale = small.shape[2] / width, small.shape[1] / height
-    return Outline(arms, mass, np.stack([far, *slopes], axis=-1), scale, trust, deviation)
+    scale = edges.fields.shape[2] / width, edges.fields.shape[1] / height
+    return Outline(arms, mass, edges.fields, scale, trust, deviation)
 
 
 def _tremble(tracks: Float[np.ndarray, "t l d"], known: Bool[np.ndarray, "t l"]) -> float:

@@ -11,7 +11,11 @@ else from the usual size of people. Nothing is random.
 """
 
 import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -22,7 +26,7 @@ from diorama.core.progress import Progress, Silent
 from diorama.core.rotations import slerp, steady
 from diorama.errors import UsageError
 from diorama.figures._solve_newton import descend, descend_shape
-from diorama.figures._solve_seen import FEET, Surface, feet_of, outline_of, seen_of, standing
+from diorama.figures._solve_seen import FEET, Edges, Surface, feet_of, outline_of, seen_of, standing
 from diorama.figures._solve_start import placed, spread_frames, start_flat, start_in_space
 from diorama.figures._solve_values import Feet, Pose, Problem, Weights
 from diorama.figures.cast import Cast
@@ -32,6 +36,7 @@ from diorama.figures.limits import limits_of
 from diorama.figures.observation import Observation
 from diorama.figures.smpl import SmplBody
 
+T = TypeVar("T")
 Weighting = Float64[np.ndarray, " k"]
 """Coefficients of a shape."""
 
@@ -221,10 +226,14 @@ def _in_windows(
     firsts = list(range(0, max(count - config.overlap, 1), pace))
     quats, root, stands = start.quats.copy(), start.root.copy(), np.zeros((count, 2), bool)
     told.begin("pose", len(firsts))
-    done = 0
-    for first in firsts:
+
+    def solved(first: int) -> tuple[Pose, Bool[np.ndarray, "t 2"]]:
         span = slice(first, min(first + config.window, count))
-        found, feet = _window(observation, body, problem, weights, start.at(span), span, config)
+        return _window(observation, body, problem, weights, start.at(span), span, config)
+
+    done = 0
+    for first, (found, feet) in zip(firsts, _side_by_side(solved, firsts), strict=True):
+        span = slice(first, first + len(found))
         shared = max(done - first, 0)
         share = np.minimum(np.arange(1, len(found) + 1) / (shared + 1), 1)
         quats[span] = slerp(quats[span], found.quats, np.repeat(share[:, None], quats.shape[1], axis=1))
@@ -233,6 +242,12 @@ def _in_windows(
         done = span.stop
         told.advance()
     return Pose(quats, root), stands
+
+
+def _side_by_side(work: Callable[[int], T], items: list[int]) -> Iterator[T]:
+    """The results of `work`, in order; as many at a time as there are cores."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(items)), "diorama-fit") as pool:
+        yield from pool.map(work, items)
 
 
 def _window(
@@ -251,17 +266,18 @@ def _window(
     here = replace(problem, seen=problem.seen.at(span), robust=_LENIENT * problem.robust)
     pose = descend(here, shape, pose, (config.iterations + 1) // 2)
     here = replace(here, robust=problem.robust, tailed=observation.world is not None)
-    surface = Surface.of(body, rig, weights) if observation.masks is not None and config.outline_points else None
+    surface = edges = None
+    if observation.masks is not None and config.outline_points:
+        surface, edges = Surface.of(body, rig, weights), Edges.of(observation.masks[span])
     for _ in range(2):
         frames = rig.frames(shape, pose.quats, pose.root)
         if feet is not None:
             feet = replace(feet, standing=standing(feet, rig.landmarks(shape, frames), here.seen.fps))
         here = replace(here, feet=feet)
-        if surface is not None and observation.masks is not None:
-            masks, cameras = observation.masks[span], observation.all_cameras[span]
-            wide = 2 * here.seen.deviations[0]
+        if surface is not None and edges is not None:
+            wide, cameras = 2 * here.seen.deviations[0], observation.all_cameras[span]
             count = config.outline_points
-            outline = outline_of(surface, shape, frames, masks, cameras, count=count, deviation=wide)
+            outline = outline_of(surface, shape, frames, edges, cameras, count=count, deviation=wide)
             here = replace(here, outline=outline)
         pose = descend(here, shape, pose, (config.iterations + 3) // 4)
     return pose, _stands(feet, rig, len(pose))

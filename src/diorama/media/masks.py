@@ -25,6 +25,7 @@ class MapWriter:
 
     def __init__(self, path: Path, *, height: int, width: int, bits: int) -> None:
         self.count = 0
+        self._last: tuple[Map, bytes] | None = None
         options = {"fflags": "+bitexact"}  # no random numbers: the same maps give the same bytes
         self._container = av.open(str(path.absolute()), "w", format="matroska", options=options)
         self._stream = self._container.add_stream("ffv1", rate=1000, options=dict(_CODEC))
@@ -42,10 +43,23 @@ class MapWriter:
         self._container.close()
 
     def write(self, values: Map) -> None:
-        """The next map, of the file's size and bits."""
+        """The next map, of the file's size and bits; one like the last is not coded again."""
         assert self._stream.pix_fmt is not None
-        self._container.mux(self._stream.encode(_frame(values, self._stream.pix_fmt, self.count)))
+        if self._last is not None and np.array_equal(self._last[0], values):
+            packets = [self._again(self._last[1])]
+        else:
+            packets = self._stream.encode(_frame(values, self._stream.pix_fmt, self.count))
+            self._last = (values.copy(), bytes(packets[0])) if len(packets) == 1 else None
+        self._container.mux(packets)
         self.count += 1
+
+    def _again(self, data: bytes) -> av.Packet:
+        """The packet of the last frame for this one: as each is a key frame, it says nothing of its place."""
+        packet = av.Packet(data)
+        packet.stream, packet.time_base = self._stream, _TICK
+        packet.pts = packet.dts = self.count
+        packet.duration, packet.is_keyframe = 1, True
+        return packet
 
 
 def write_maps(path: Path, maps: Iterable[Map], *, height: int, width: int, bits: int) -> int:

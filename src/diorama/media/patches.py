@@ -10,19 +10,24 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, no_type_check
 
 import cv2
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt16
+from numba import njit
 
 from diorama.core.video import Pixels, Video
 from diorama.errors import DamagedMediaError
 
 TILE = 64
 _HEAD = struct.Struct("<III")
-_PACKING = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
-"""Read twice as fast as with the default strategy, for 4 % more bytes."""
+_PACKING = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+)
+"""Written in half the time of the default filters, and read in two thirds of it, for a seventh more bytes."""
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 Tiles = UInt8[np.ndarray, "n 64 64 3"] | UInt16[np.ndarray, "n 64 64 3"]
 
@@ -119,9 +124,23 @@ def _record(index: int, wanted: Pixels, numbers: Int64[np.ndarray, "n"]) -> byte
 def _changed(base: Pixels, wanted: Pixels) -> Int64[np.ndarray, "n"]:
     """Numbers of the tiles that differ."""
     height, width = wanted.shape[:2]
-    differs = base.reshape(height, -1) != wanted.reshape(height, -1)
-    by_row = np.logical_or.reduceat(differs, np.arange(0, height, TILE), axis=0)
-    return np.flatnonzero(np.logical_or.reduceat(by_row, np.arange(0, 3 * width, 3 * TILE), axis=1))
+    found = np.zeros(_tiling(height, width), bool)
+    different(base.reshape(height, -1), wanted.reshape(height, -1), 3 * TILE, found)
+    return np.flatnonzero(found)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def different(one, other, step, found):
+    """Mark in `found` the tiles of `TILE` rows and `step` columns in which two tables differ."""
+    for y in range(one.shape[0]):
+        for column in range(found.shape[1]):
+            if not found[y // TILE, column]:
+                a, b = one[y, column * step : (column + 1) * step], other[y, column * step : (column + 1) * step]
+                bits = a[0] ^ b[0]
+                for x in range(1, len(a)):
+                    bits |= a[x] ^ b[x]
+                found[y // TILE, column] = bits != 0
 
 
 def _cut(image: Pixels, numbers: Int64[np.ndarray, "n"]) -> Tiles:

@@ -2,11 +2,12 @@
 the hole, carried into it."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, no_type_check, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8, UInt16
+from numba import njit
 
 from diorama.core.video import Pixels
 from diorama.perception._background_box import Box, largest, spread
@@ -23,6 +24,8 @@ MISFIT = 24.0
 """Levels of 255 from which a difference is another content rather than another light."""
 FLAT = 6  # what is at one height lies at one depth more often than what is above it
 REACH = 12  # reduced pixels that flow may add to the homography
+CLEAR, SLIVER = 250.5 / 255 + 1e-6, 1e-3
+"""Part of a reduced pixel that must be background, and parts of a pixel below which they are left out."""
 WORST = 1.35
 """Light may differ by so much between two frames."""
 
@@ -65,8 +68,8 @@ class Target:
         """A target with its reduced pictures."""
         share = min(1.0, SMALL / max(box.height, box.width))
         high, wide = max(1, round(box.height * share)), max(1, round(box.width * share))
-        area = cv2.resize(known.astype(np.uint8) * 255, (wide, high), interpolation=cv2.INTER_AREA)
-        return cls(box, image, known, shrink(image, high, wide), (area > 250).astype(np.uint8) * 255)
+        small = shrink(image, high, wide)
+        return cls(box, image, known, small, _reduced(np.where(known, np.uint8(SEEN), np.uint8(NONE)), small))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,33 @@ class Borrowed:
     error: float
 
 
+@dataclass(frozen=True, eq=False)
+class Still:
+    """A part of a frame from which the camera has not moved, with its reduced pictures.
+
+    Attributes:
+        image, state: of the part.
+        small: the image reduced to the size of a target's.
+        clear: of `small`, 255 where nothing but background is.
+    """
+
+    image: Pixels
+    state: State
+    small: Small
+    clear: UInt8[np.ndarray, "sh sw"]
+
+    @staticmethod
+    def of(source: Source, box: Box, size: tuple[int, int]) -> "Still":
+        """A frame's part, reduced to rows and columns."""
+        image, state = source.part(box)
+        small = shrink(image, *size)
+        return Still(image, state, small, _reduced(state, small))
+
+    def borrowed(self, target: Target) -> "Borrowed":
+        """What it shows in a target's box, which is its own."""
+        return Borrowed(self.image, self.state, *_light(target, self.small, self.clear))
+
+
 def borrow(target: Target, source: Source, matrix: Homography) -> Borrowed | None:
     """The source as it looks in the target's box; None where it lies outside.
 
@@ -95,9 +125,7 @@ def borrow(target: Target, source: Source, matrix: Homography) -> Borrowed | Non
         matrix: from pixels of this frame to pixels of the other; exactly the identity means that nothing moved.
     """
     if np.array_equal(matrix, np.eye(3)):
-        image, state = source.part(target.box)
-        small = shrink(image, *target.small.shape[:2])
-        return Borrowed(image, state, *_light(target, small, _reduced(state, small)))
+        return Still.of(source, target.box, target.free.shape).borrowed(target)
     x, y = _grid(target)
     u, v = _through(matrix, x, y)
     window = _window(u, v, source.shape)
@@ -171,10 +199,58 @@ def _small_view(
 
 
 def _reduced(state: State, small: Small) -> UInt8[np.ndarray, "sh sw"]:
-    """255 where nothing but background is, at the size of `small`."""
-    size = small.shape[1::-1]
-    area = cv2.resize(np.where(state == SEEN, np.uint8(255), np.uint8(0)), size, interpolation=cv2.INTER_AREA)
-    return np.where(area > 250, np.uint8(255), np.uint8(0))
+    """255 where (nearly) nothing but background is, at the size of `small`."""
+    out = np.full(small.shape[:2], 255, np.uint8)
+    mark_covered(np.ascontiguousarray(state), SEEN, CLEAR, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def mark_covered(state, free, least, out):
+    """0 in `out` where the pixels of `state` in its area are not `free` to the part `least`, as OpenCV's INTER_AREA."""
+    (height, width), (high, wide) = state.shape, out.shape
+    line, enough = np.empty(width, np.float32), least * (height / high) * (width / wide)
+    spans, shares = np.empty((wide, 2), np.int64), np.empty((wide, 2))
+    for column in range(wide):
+        spans[column, 0], spans[column, 1], shares[column, 0], shares[column, 1] = cell(column, width / wide, width)
+    for row in range(high):
+        first, last, before, after = cell(row, height / high, height)
+        line[:] = 0
+        covered = False
+        for y in range(first - 1, last + 1):
+            share = np.float32(before if y < first else (after if y == last else 1.0))
+            if share > 0:
+                found = np.uint8(0)
+                for x in range(width):
+                    other = state[y, x] != free
+                    line[x] += np.float32(0) if other else share
+                    found |= other
+                covered |= found != 0
+        if covered:
+            for column in range(wide):
+                left, right = spans[column]
+                total = 0.0
+                for x in range(left, right):
+                    total += line[x]
+                if shares[column, 0] > 0:
+                    total += line[left - 1] * shares[column, 0]
+                if shares[column, 1] > 0:
+                    total += line[right] * shares[column, 1]
+                if total <= enough:
+                    out[row, column] = 0
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def cell(number, size, most):
+    """What a reduced pixel of so many pixels covers: from one to before another, and shares of those beside, or 0."""
+    low = number * size
+    high = low + size
+    last = min(int(np.floor(high)), most - 1)
+    first = min(int(np.ceil(low)), last)
+    before, after = first - low, min(high - last, 1.0)
+    return first, last, before if before > SLIVER else 0.0, after if after > SLIVER else 0.0
 
 
 def _flow(target: Target, warped: Small, seen: UInt8[np.ndarray, "sh sw"]) -> Flow:

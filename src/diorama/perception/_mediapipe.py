@@ -1,7 +1,9 @@
 """The mediapipe package, kept quiet, and graphs of its calculators made from a text."""
 
 import contextlib
+import importlib.util
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +13,17 @@ from diorama.core.extras import need
 from diorama.errors import ModelError
 
 QUIET = {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "MEDIAPIPE_DISABLE_GPU": "1"}
+_OPTIONS = {
+    "core": ("constant_side_packet", "gate", "split_vector"),
+    "image": ("warp_affine",),
+    "tensor": (
+        *("image_to_tensor", "inference", "tensors_to_detections", "tensors_to_floats"),
+        *("tensors_to_landmarks", "tensors_to_segmentation"),
+    ),
+    "tflite": ("ssd_anchors",),
+    "util": ("landmark_projection", "local_file_contents", "non_max_suppression", "thresholding"),
+}
+"""Calculators of the graphs that have options; a graph is read without the options that nobody knows."""
 _NOTHING: Mapping[str, Any] = {}
 
 _turning_away = threading.Lock()
@@ -39,9 +52,14 @@ def graph(
         ModelError: mediapipe is not installed, or is a version without these calculators.
     """
     hush()
+    _open_side_door()
     base = need("mediapipe.python.solution_base")
     validated = need("mediapipe.python._framework_bindings").validated_graph_config.ValidatedGraphConfig()
     protos = need("mediapipe.framework.calculator_pb2")
+    for kind, names in _OPTIONS.items():
+        for name in names:
+            need(f"mediapipe.calculators.{kind}.{name}_calculator_pb2")
+    need("mediapipe.framework.tool.switch_container_pb2")
     plan = need("google.protobuf.text_format").Parse(text, protos.CalculatorGraphConfig())
     _name_resources()
     try:
@@ -58,6 +76,28 @@ def graph(
             f"mediapipe does not run the graph ({reason})",
             fix="pip install 'diorama[people]' -c constraints.txt (mediapipe 0.10.14)",
         ) from error
+
+
+def _open_side_door() -> None:
+    """Make what is inside the package importable without what its front door loads besides: matplotlib, sound, tasks.
+
+    They take a second, and nothing here needs them. Whoever asks the package itself for anything has it all, as ever.
+    """
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or spec.loader is None or "mediapipe" in sys.modules:
+        return
+    package, loader = importlib.util.module_from_spec(spec), spec.loader
+
+    def whole(name: str) -> Any:
+        if vars(package).pop("__getattr__", None) is not None:
+            loader.exec_module(package)
+        try:
+            return vars(package)[name]
+        except KeyError:
+            raise AttributeError(f"module 'mediapipe' has no attribute {name!r}") from None
+
+    package.__getattr__ = whole  # type: ignore[method-assign]
+    sys.modules["mediapipe"] = package
 
 
 def _name_resources() -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64
 from diorama.core.video import Pixels
 from diorama.errors import MediaError, UsageError
 from diorama.media.npy import open_array
-from diorama.perception._background_align import NONE, SEEN, Borrowed, State, Target, borrow, lit
+from diorama.perception._background_align import NONE, SEEN, Borrowed, State, Still, Target, borrow, lit
 from diorama.perception._background_box import Box, boxes_of, either, largest, spread
 from diorama.perception._background_invent import invent
 from diorama.perception._background_keys import Keys, KeyView, check_frame, key_file, open_keys, save
@@ -32,7 +32,7 @@ EVERY = 8
 MOVED = 0.06
 """Picture sides by which the camera may move between key frames."""
 HELD = 4
-"""Plates kept in memory."""
+"""Plates kept in memory, and parts of them where the camera stands still."""
 MARGIN = 0.025
 """Picture sides around a hole that are looked at."""
 FADE = 0.4
@@ -167,6 +167,7 @@ class Background:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._plates: OrderedDict[int, Plate] = OrderedDict()
+        self._stills: OrderedDict[tuple[int, Box], Still] = OrderedDict()
         self._one = threading.RLock()
 
     def behind(self, image: Pixels, hole: Bool[np.ndarray, "hh hw"], index: int) -> tuple[Pixels, Hole]:
@@ -271,7 +272,19 @@ class Background:
 
     def _brought(self, target: Target, key: int, frame: int) -> Borrowed | None:
         matrix = self._keys.between(frame, int(self._keys.frames[key]))
-        return borrow(target, self.plate(key), matrix)
+        plate = self.plate(key)
+        if np.array_equal(matrix, np.eye(3)):
+            return self._still(plate, key, target).borrowed(target)
+        return borrow(target, plate, matrix)
+
+    def _still(self, plate: Plate, key: int, target: Target) -> Still:
+        """A plate's part, which serves for all frames around it while people stay in the same box."""
+        with self._one:
+            found = self._stills.pop((key, target.box), None) or Still.of(plate, target.box, target.free.shape)
+            self._stills[key, target.box] = found
+            while len(self._stills) > HELD:
+                self._stills.popitem(last=False)
+        return found
 
 
 def chained(pose: Homography, step: Homography) -> Float64[np.ndarray, "3 3"]:

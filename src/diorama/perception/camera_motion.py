@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 
 from diorama.errors import UsageError
 from diorama.perception.base import Tracked
-from diorama.perception.flow import Flow, grey
+from diorama.perception.flow import Flow, Small, dense_flow, grey
 from diorama.perception.shots import reduce
 
 Homography = Float64[np.ndarray, "3 3"]
@@ -60,6 +60,7 @@ class CameraMotion:
     def __init__(self) -> None:
         self._reference: Reference | None = None
         self._before: tuple[UInt8[np.ndarray, "gh gw"], Mask | None, Homography] | None = None
+        self._small: Small | None = None
         self._relative = np.eye(3)  # from the frame before to the reference
 
     def __call__(self, tracked: Tracked, people: Mask | None = None) -> Homography:
@@ -81,15 +82,15 @@ class CameraMotion:
             pose = np.eye(3)
             self._refer(picture, mask, pose)
         else:
-            pose = self._pose(picture, mask, tracked.flow)
+            pose = self._pose(picture, mask, tracked)
         step = np.eye(3) if self._before is None or tracked.first else _between(pose, self._before[2])
-        self._before = picture, mask, pose
+        self._before, self._small = (picture, mask, pose), tracked.small
         return regridded(step, picture.shape, tracked.frame.image.shape[:2])
 
     def _refer(self, picture: UInt8[np.ndarray, "gh gw"], mask: Mask | None, pose: Homography) -> None:
         self._reference, self._relative = Reference(picture, corners(picture, mask), pose), np.eye(3)
 
-    def _pose(self, picture: UInt8[np.ndarray, "gh gw"], mask: Mask | None, flow: Flow | None) -> Homography:
+    def _pose(self, picture: UInt8[np.ndarray, "gh gw"], mask: Mask | None, tracked: Tracked) -> Homography:
         """From this frame to the first of the shot."""
         assert self._reference is not None
         assert self._before is not None
@@ -99,7 +100,7 @@ class CameraMotion:
             self._refer(before, old_mask, pose)
             fit = follow(self._reference, picture, mask, self._relative)
         if fit is None:
-            fit = drift(flow, mask, picture.shape)
+            fit = drift(self._flow(tracked), mask, picture.shape)
             pose = self._reference.pose @ fit
             self._refer(picture, mask, pose)
             return pose
@@ -108,6 +109,12 @@ class CameraMotion:
         if shift(fit, picture.shape) > TRAVEL * max(picture.shape):
             self._refer(picture, mask, pose)
         return pose
+
+    def _flow(self, tracked: Tracked) -> Flow | None:
+        """The dense flow to the frame before, measured where it is not known: it is seldom needed."""
+        if tracked.flow is not None or self._small is None or self._small.shape != tracked.small.shape:
+            return tracked.flow
+        return dense_flow(tracked.small, self._small)
 
 
 def steps(shots: Iterable[Tracked], masks: Iterable[Mask | None]) -> Iterator[Homography]:

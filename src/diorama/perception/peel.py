@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 
-from diorama.perception._peel_kernels import unlike_body
-from diorama.perception.peel_memory import LEVELS, color_codes
+from diorama.perception._peel_kernels import continued, cost_volume, look_up, planes, tally, unlike_body
+
+__all__ = ["Around", "Cues", "Peeled", "continued", "lab_of", "peel", "seen"]
 
 MOST = 10.0
 """Squared deviations beyond which a colour is simply another one."""
@@ -63,6 +64,10 @@ WHOLE = 0.75
 SPECK = 0.004
 """Part of the body's pixels below which a piece is no object."""
 
+WEIGHTS = tuple(np.float32(value) for value in (MOST, TRUST, NEARER, OBJECT, HELD, KNOWN))
+BYTES = (np.arange(256, dtype=np.float32) / 255).reshape(1, 256)
+"""What the bytes of a picture mean."""
+
 Map = Float32[np.ndarray, "h w"]
 
 
@@ -108,53 +113,92 @@ class Peeled:
     things: Bool[np.ndarray, "h w"]
 
 
-def peel(around: Around) -> Peeled:
-    """The person and its occluders; nothing where the network sees nobody, since nothing is known to hide anybody."""
-    if around.soft.max() < 0.5:
+@dataclass(frozen=True, eq=False)
+class Cues:
+    """What of the surroundings does not depend on the scene behind, for a second look with another one.
+
+    Attributes:
+        smooth: the filter along the picture's edges.
+        ahead: how surely something is nearer than the person, 0..1.
+        near: what lies so near the body that it may be the person's.
+        image: the picture in CIE Lab.
+        shifts: steps by which the body may be off.
+        body: its colours in deviations, with a rim as wide as the farthest step.
+    """
+
+    smooth: cv2.ximgproc.GuidedFilter
+    ahead: Map
+    near: Bool[np.ndarray, "h w"]
+    image: Float32[np.ndarray, "h w 3"]
+    shifts: Int64[np.ndarray, "k 2"]
+    body: Float32[np.ndarray, "3 bh bw"]
+
+    @staticmethod
+    def of(around: Around) -> "Cues":
+        """All of it; neither `plate` nor `known` is looked at."""
+        smooth = cv2.ximgproc.createGuidedFilter(around.image, SMOOTH, EDGE**2)
+        near = (around.outside < 2 * REACH * around.tall) | (around.soft > 0.5)
+        reach = max(2, round(REACH * around.tall))
+        return Cues(
+            smooth,
+            _ahead(around, smooth),
+            near,
+            lab_of(around.image),
+            _shifts(reach),
+            planes(around.body, _deviations(LIGHTNESS, HUE), reach),
+        )
+
+
+def peel(around: Around, cues: Cues | None = None) -> Peeled:
+    """The person and its occluders; nothing where the network sees nobody, since nothing is known to hide anybody.
+
+    Args:
+        around: what is known.
+        cues: `Cues.of` the same surroundings, perhaps with another scene behind; found here by default.
+    """
+    if not seen(around):
         nothing = np.zeros_like(around.soft)
         return Peeled(nothing, nothing, nothing > 0)
-    smooth = cv2.ximgproc.createGuidedFilter(around.image, SMOOTH, EDGE**2)
-    ahead = _ahead(around, smooth)
-    near = _near(around)
-    costs = cv2.split(smooth.filter(np.dstack(_costs(around, ahead))))
-    best = np.argmin(costs, axis=0)
-    things = _objects((best == 2) & (near | (around.outside < FAR * around.tall)), around)
-    standing = _standing((best == 1) & near & ~things, around) | _before((best != 0) & (ahead > 0.5), around)
+    cues = cues or Cues.of(around)
+    near = cues.near
+    person, scene, thing = cv2.split(cues.smooth.filter(_costs(around, cues)))
+    beside, below = np.minimum(scene, thing), np.minimum(person, scene)
+    things = _objects((thing < below) & (near | (around.outside < FAR * around.tall)), around)
+    standing = _standing((scene < person) & (scene <= thing) & near & ~things, around)
+    standing |= _before((beside < person) & (cues.ahead > 0.5), around)
     # coverage: how much better the answer is than the best other one
-    soft_person = _share(costs[0], np.minimum(costs[1], costs[2]))
-    own = np.where(near & ~standing & ~things, soft_person, 0)
-    share = np.maximum(_share(costs[2], np.minimum(costs[0], costs[1])), WHOLE)
+    own = np.where(near & ~standing & ~things, _share(person, beside), 0)
     things &= ~standing
-    before = np.maximum(np.where(things, share, 0), standing)
-    return Peeled(_whole(own, around).astype(np.float32), before.astype(np.float32), things)
+    before = standing.astype(np.float32)
+    if things.any():
+        before = np.maximum(np.where(things, np.maximum(_share(thing, below), WHOLE), 0), standing)
+    return Peeled(_whole(own).astype(np.float32), before.astype(np.float32), things)
+
+
+def seen(around: Around) -> bool:
+    """Whether the network sees the person at all."""
+    return bool(around.soft.max() >= 0.5)
 
 
 def lab_of(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w 3"]:
     """CIE Lab of an sRGB picture, a little blurred against noise."""
     smooth = cv2.GaussianBlur(image, (0, 0), 0.8)
-    return np.asarray(cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+    return np.asarray(cv2.cvtColor(cv2.LUT(smooth, BYTES), cv2.COLOR_RGB2Lab), np.float32)
 
 
-def _costs(around: Around, ahead: Map) -> tuple[Map, Map, Map]:
+def _costs(around: Around, cues: Cues) -> Float32[np.ndarray, "h w 3"]:
     """Of person, scene and something else, squared deviations."""
-    image, plate = lab_of(around.image), lab_of(around.plate)
-    scale = np.array([1 / LIGHTNESS, 1 / HUE, 1 / HUE], np.float32)
+    plate, scale, rim = lab_of(around.plate), _deviations(LIGHTNESS, HUE), 0
     unlike = np.full(around.soft.shape, MOST, np.float32)
-    shifts, least = _shifts(max(2, round(REACH * around.tall))), np.float32(LEAST_BODY)
-    unlike_body(image * scale, plate * scale, around.body * scale, _near(around), shifts, least, unlike)
-    unlike = np.minimum(unlike / (1 + 0.5 * around.loose**2), MOST)
-    scale = np.array([1 / SCENE_LIGHTNESS, 1 / SCENE_HUE, 1 / SCENE_HUE], np.float32)
-    off = (((image - plate) * scale) ** 2).sum(axis=-1)
-    off = np.where(around.known, np.minimum(off, MOST), MOST / 2)
-    other = 2 * MOST * (around.others > np.maximum(around.soft, 0.5))
-    person = unlike + TRUST * (1 - around.soft) + NEARER * ahead + other
-    scene = off + TRUST * around.soft
-    thing = OBJECT + HELD * around.soft - KNOWN * around.likely + other
-    return person.astype(np.float32), scene.astype(np.float32), thing.astype(np.float32)
+    image, behind = planes(cues.image, scale, rim), planes(plate, scale, rim)
+    unlike_body(image, behind, cues.body, cues.near, cues.shifts, np.float32(LEAST_BODY), unlike)
+    maps = (around.soft, around.others, around.likely, cues.ahead, around.loose)
+    scale = _deviations(SCENE_LIGHTNESS, SCENE_HUE)
+    return np.asarray(cost_volume(unlike, cues.image, plate, scale, around.known, maps, WEIGHTS))
 
 
-def _near(around: Around) -> Bool[np.ndarray, "h w"]:
-    return (around.outside < 2 * REACH * around.tall) | (around.soft > 0.5)
+def _deviations(lightness: float, hue: float) -> Float32[np.ndarray, "3"]:
+    return np.array([1 / lightness, 1 / hue, 1 / hue], np.float32)
 
 
 def _shifts(reach: int) -> Int64[np.ndarray, "k 2"]:
@@ -173,15 +217,19 @@ def _ahead(around: Around, smooth: cv2.ximgproc.GuidedFilter) -> Map:
     near, rest = free & (ahead > 0.95), (free & (ahead < 0.05)) | (around.soft > 0.9)
     odds = np.log(ahead / (1 - ahead))
     if near.any() and rest.any():
-        odds += np.clip(np.log(_oftener(around.image, near, rest)), -TELLS, TELLS)
+        odds += look_up(np.clip(np.log(_oftener(around.image, near, rest)), -TELLS, TELLS), around.image)
     return np.asarray(1 / (1 + np.exp(-smooth.filter(odds))), np.float32)
 
 
-def _oftener(image: UInt8[np.ndarray, "h w 3"], here: Bool[np.ndarray, "h w"], there: Bool[np.ndarray, "h w"]) -> Map:
-    """How many times as often as there the colour of each pixel is seen here; neither may be empty."""
-    codes = color_codes(image)
-    shares = [np.bincount(codes[m], minlength=LEVELS**3) / np.float32(m.sum()) + OFTEN for m in (here, there)]
-    return np.asarray((shares[0] / shares[1]).astype(np.float32)[codes])
+def _oftener(
+    image: UInt8[np.ndarray, "h w 3"], here: Bool[np.ndarray, "h w"], there: Bool[np.ndarray, "h w"]
+) -> Float32[np.ndarray, "n"]:
+    """How many times as often as there each colour is seen here; neither may be empty."""
+    shares = []
+    for where in (here, there):
+        counts = tally(image, where)
+        shares.append(counts / np.float32(counts.sum()) + OFTEN)
+    return np.asarray((shares[0] / shares[1]).astype(np.float32))
 
 
 def _share(cost: Map, other: Map) -> Map:
@@ -190,7 +238,7 @@ def _share(cost: Map, other: Map) -> Map:
 
 def _objects(found: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, "h w"]:
     """Pieces that are large enough and overlap the person: others are none of its occluders."""
-    opened = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    opened = cv2.morphologyEx(found.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return _rounded(_pieces(opened > 0, (around.inside > 0) | (around.soft > 0.5), _least(around)))
 
 
@@ -217,7 +265,7 @@ def _proven(found: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, 
     free = (around.soft < 0.3) & (around.outside > 2) & (around.ahead < AHEAD)
     if not found.any() or not free.any():
         return found
-    oftener = _oftener(around.image, found, free)
+    oftener = look_up(_oftener(around.image, found, free), around.image)
     strange, reach = (around.soft > 0.5) & (around.outside > 1), round(2 * REACH * around.tall)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=4)
     kept = np.zeros(count, bool)
@@ -233,7 +281,10 @@ def _before(ahead: Bool[np.ndarray, "h w"], around: Around) -> Bool[np.ndarray, 
     """What is nearer than the person and hides a good part of the body."""
     found = ahead & (around.outside < FAR * around.tall) & (around.others < 0.5)
     hidden = found & (around.inside > 0) & (around.soft < 0.6)
-    count, labels = cv2.connectedComponents(found.astype(np.uint8), connectivity=4)
+    if not hidden.any():
+        return np.zeros_like(found)
+    labels, areas = _connected(found)
+    count = len(areas)
     body, beside = np.count_nonzero(around.inside > 0), np.count_nonzero((around.soft > 0.5) & (around.outside > 1))
     kept = np.bincount(labels[hidden], minlength=count) >= max(HIDES * body, AMISS * beside, 1)
     kept &= np.bincount(labels[hidden & _deep(around)], minlength=count) > 0
@@ -251,19 +302,26 @@ def _least(around: Around) -> float:
 
 def _pieces(found: Bool[np.ndarray, "h w"], seeds: Bool[np.ndarray, "h w"], least: float) -> Bool[np.ndarray, "h w"]:
     """Connected pieces of at least so many pixels that hold a seed."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8), connectivity=4)
-    kept = stats[:, cv2.CC_STAT_AREA] >= least
-    kept &= np.bincount(labels[seeds], minlength=count) > 0
+    if not found.any():
+        return found
+    labels, areas = _connected(found)
+    kept = areas >= least
+    kept &= np.bincount(labels[seeds & found], minlength=len(areas)) > 0
     kept[0] = False
     return np.asarray(kept[labels])
 
 
-def _whole(soft: Map, around: Around) -> Map:
+def _connected(mask: Bool[np.ndarray, "h w"]) -> tuple[Int32[np.ndarray, "h w"], Int32[np.ndarray, " n"]]:
+    """Numbers of a mask's pieces, from 1; and pixels of each number."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
+    return np.asarray(labels), stats[:, cv2.CC_STAT_AREA]
+
+
+def _whole(soft: Map) -> Map:
     """Without specks that hang on nothing: pieces of a twentieth of the largest stay."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((soft > 0.5).astype(np.uint8), connectivity=4)
-    if count < 2:
+    labels, areas = _connected(soft > 0.5)
+    if len(areas) < 2:
         return np.zeros_like(soft)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = np.concatenate([[False], areas >= areas.max() / 20])
-    near = cv2.dilate(kept[labels].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    kept = np.concatenate([[False], areas[1:] >= areas[1:].max() / 20])
+    near = cv2.dilate(kept[labels].view(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return np.where(near, soft, 0)

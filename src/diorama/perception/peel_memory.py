@@ -4,16 +4,18 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
-LEVELS = 16
-"""Steps of a colour channel."""
+from diorama.perception._peel_kernels import LEVELS, look_up, tally
+
 FORGET = 0.97
 """Of what was seen, a frame later."""
 SURE = 0.5
 """Coverage from which on a pixel counts."""
 PATH = 0.6
 """What a thing's foreseen place counts, against its colours."""
+
+WHOLE = (slice(None), slice(None))
 
 Map = Float32[np.ndarray, "h w"]
 
@@ -35,30 +37,26 @@ class Memory:
     center: Float32[np.ndarray, "2"] | None = None
     step: Float32[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2, np.float32))
 
-    def likely(self, image: UInt8[np.ndarray, "h w 3"]) -> Map:
-        """How much each pixel looks like a thing seen before, where one is foreseen, 0..1."""
-        share = (self.things / (self.things + self.own))[color_codes(image)]
+    def likely(
+        self, image: UInt8[np.ndarray, "h w 3"], part: tuple[slice, slice] = WHOLE
+    ) -> Float32[np.ndarray, "ph pw"]:
+        """How much each pixel of a part of the frame looks like a thing seen before, where one is foreseen, 0..1."""
+        share = look_up(self.things / (self.things + self.own), image[part])
         if self.last is None:
             return share * (1 - PATH)
         shift = np.array([[1, 0, self.step[1]], [0, 1, self.step[0]]], np.float32)
         size = self.last.shape[::-1]
         moved = cv2.warpAffine(self.last.astype(np.float32), shift, size, flags=cv2.INTER_LINEAR)
         near = cv2.blur(cv2.dilate(moved, np.ones((5, 5), np.uint8)), (5, 5))
-        return np.asarray(share * (1 - PATH + PATH * near), np.float32)
+        return np.asarray(share * (1 - PATH + PATH * near[part]), np.float32)
 
     def see(self, image: UInt8[np.ndarray, "h w 3"], person: Map, occluder: Map) -> None:
         """Learn from a frame taken apart."""
-        codes, there = color_codes(image), occluder > SURE
-        self.own = FORGET * self.own + np.bincount(codes[person > SURE], minlength=LEVELS**3)
-        self.things = FORGET * self.things + np.bincount(codes[there], minlength=LEVELS**3)
+        there = occluder > SURE
+        self.own = FORGET * self.own + tally(image, person > SURE)
+        self.things = FORGET * self.things + tally(image, there)
         self.own, self.things = self.own.astype(np.float32), self.things.astype(np.float32)
         center = np.argwhere(there).mean(axis=0).astype(np.float32) if there.any() else None
         still = np.zeros(2, np.float32)
         self.step = still if center is None or self.center is None else np.asarray(center - self.center, np.float32)
         self.last, self.center = (there if there.any() else None), center
-
-
-def color_codes(image: UInt8[np.ndarray, "h w 3"]) -> Int64[np.ndarray, "h w"]:
-    """A number below `LEVELS` cubed for each colour."""
-    r, g, b = (image[..., c].astype(np.int64) * LEVELS // 256 for c in range(3))
-    return (r * LEVELS + g) * LEVELS + b

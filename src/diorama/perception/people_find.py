@@ -9,6 +9,8 @@ on scaffolding and pillows it hardly ever does.
 from dataclasses import dataclass
 from math import hypot
 
+from diorama.core.parallel import aside
+from diorama.core.video import Pixels
 from diorama.perception.base import Tracked
 from diorama.perception.people_detect import Candidate, Part, PeopleDetector, Region, parts_of
 from diorama.perception.people_frames import PeopleFrame, Sighting
@@ -102,23 +104,38 @@ class PeopleFinder:
 
     def _finds(self, tracked: Tracked) -> tuple[list[Find], _Search]:
         image = tracked.frame.image
+        missing = not self.tracker.known or any(0 < known.away < MISSED for known in self.tracker.known)
+        due = self._due(missing=missing)
+        searched = aside(lambda: self._search(tracked)) if due else None  # both networks are busy in native code
+        try:
+            finds = distinct_finds(self._expected(image), image.shape[:2])
+        finally:
+            search = searched() if searched else _Search([], [])
+        if not due and not finds and self._due(missing=True):
+            search = self._search(tracked)
+        strange = [c for c in search.candidates if not any(_is_known(c, find.pose) for find in finds)]
+        tried = [self._confirmed(tracked, c) for c in strange[: FIRST_TRIES if self._age == 0 else TRIES]]
+        new = [Find(pose, PROPOSED) for pose in tried if pose is not None]
+        return (distinct_finds(finds + new, image.shape[:2]) if new else finds)[:MOST], search
+
+    def _expected(self, image: Pixels) -> list[Find]:
+        """Those known who are seen where they should be now."""
         finds = []
         for known in self.tracker.known:
             if known.away == 0 or (known.away <= PATIENCE and known.away % AGAIN == 0):
                 pose = self.network(image, self._regions[known.number].moved(*map(float, known.shift)))
                 if pose is not None:
                     finds.append(Find(pose, FORESEEN if known.away else KNOWN))
-        finds = distinct_finds(finds, image.shape[:2])
-        search = self._search(tracked, len(finds))
-        strange = [c for c in search.candidates if not any(_is_known(c, find.pose) for find in finds)]
-        tried = [self._confirmed(tracked, c) for c in strange[: FIRST_TRIES if self._age == 0 else TRIES]]
-        new = [Find(pose, PROPOSED) for pose in tried if pose is not None]
-        return (distinct_finds(finds + new, image.shape[:2]) if new else finds)[:MOST], search
+        return finds
 
-    def _search(self, tracked: Tracked, present: int) -> _Search:
-        parts = self._parts(tracked, present)
+    def _due(self, *, missing: bool) -> bool:
+        """Whether the detector looks at this frame."""
+        return self._age % (SEARCH_HARDER if missing else SEARCH) == 0
+
+    def _search(self, tracked: Tracked) -> _Search:
+        parts = self._parts(tracked)
         scale = tracked.frame.image.shape[1] / tracked.small.shape[1]
-        found = self.detector(tracked.small, parts) if parts else []
+        found = self.detector(tracked.small, parts)
         areas = [(left * scale, top * scale, (left + w) * scale, (top + h) * scale) for left, top, w, h in parts]
         return _Search([_scaled(candidate, scale) for candidate in found], areas)
 
@@ -134,14 +151,11 @@ class PeopleFinder:
             self._trials[number] = trial.after(pose.person.score, asked=asked, again=again)
         self.tracker.forget(number for number, _ in named if self._trials[number].failed)
 
-    def _parts(self, tracked: Tracked, present: int) -> list[Part]:
+    def _parts(self, tracked: Tracked) -> list[Part]:
         """Where to search in this frame: everywhere at first, then one part after the other."""
         parts = parts_of(*tracked.small.shape[:2])
         if self._age == 0:
             return parts
-        missing = present == 0 or any(0 < known.away < MISSED for known in self.tracker.known)
-        if self._age % (SEARCH_HARDER if missing else SEARCH):
-            return []
         self._turn += 1
         # The whole picture every second time: it shows people who fill it, the parts show smaller ones.
         return [parts[0]] if self._turn % 2 or len(parts) == 1 else [parts[1 + self._turn // 2 % (len(parts) - 1)]]

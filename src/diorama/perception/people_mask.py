@@ -39,10 +39,13 @@ class SoftMask:
 
     def bounds(self, threshold: float = 0.5) -> Box | None:
         """The box around what is above `threshold`, in pixels of the frame; None where nothing is."""
-        rows, columns = np.nonzero(self.values > threshold)
+        above = self.values > threshold
+        rows = np.flatnonzero(above.any(axis=1))
         if len(rows) == 0:
             return None
-        places = np.stack([columns, rows], -1) + CENTER
+        taken = above[rows]  # a map of lines to lines takes the ends of a row to the ends of what lies between them
+        ends = taken.argmax(axis=1), above.shape[1] - 1 - taken[:, ::-1].argmax(axis=1)
+        places = np.stack([np.concatenate(ends), np.tile(rows, 2)], -1) + CENTER
         placed = places @ self.to_frame[:, :2].T + self.to_frame[:, 2]
         half = CENTER * np.abs(self.to_frame[:, :2]).sum(axis=1)
         return np.concatenate([placed.min(axis=0) - half, placed.max(axis=0) + half]).astype(np.float32)

@@ -188,16 +188,16 @@ def look_of(picture: UInt8[np.ndarray, "s s 3"], mask: Float32[np.ndarray, "s s"
     """
     step = 2
     small = cv2.cvtColor(np.ascontiguousarray(picture[::step, ::step]), cv2.COLOR_RGB2YCrCb)
-    weights = np.where(mask[::step, ::step] > 0.5, mask[::step, ::step], 0)
+    weights = mask[::step, ::step]
+    rows, columns = np.nonzero(weights > 0.5)
     shoulders, hips = points[TRUNK[0:2], 1].mean() / step, points[TRUNK[2:4], 1].mean() / step
-    rows = np.arange(len(small))[:, None] + 0.5
-    band = (rows > shoulders).astype(np.int64) + (rows > max(hips, shoulders))
-    light = small[..., 0].astype(np.int64) * LIGHT_BINS // 256
-    red, blue = (np.clip((small[..., k].astype(np.int64) - 128) // 8 + BINS // 2, 0, BINS - 1) for k in (1, 2))
+    band = (rows + 0.5 > shoulders).astype(np.int64) + (rows + 0.5 > max(hips, shoulders))
+    colours = small[rows, columns].astype(np.int64)
+    light = colours[:, 0] * LIGHT_BINS // 256
+    red, blue = (np.clip((colours[:, k] - 128) // 8 + BINS // 2, 0, BINS - 1) for k in (1, 2))
     size = LIGHT_BINS * BINS * BINS
-    counts = np.bincount(
-        (band * size + (light * BINS + red) * BINS + blue).ravel(), weights.ravel(), minlength=3 * size
-    ).reshape(3, size)
+    bins = band * size + (light * BINS + red) * BINS + blue
+    counts = np.bincount(bins, weights[rows, columns], minlength=3 * size).reshape(3, size)
     totals = counts.sum(axis=1, keepdims=True)
     counts = counts / np.maximum(totals, 1e-9)
     present = totals[:, 0] > 0.02 * totals.sum()

@@ -18,23 +18,32 @@ SIMILAR = 0.4  # within shots 0.79 and more was measured on eight real clips, ac
 RECOLOURED = 0.12  # within shots at most 0.11 without a flash, across cuts 0.26 and more
 STRUCTURE = 2.0  # grey levels: below this spread there is nothing to recognise (black, white, fades)
 
+Histogram = Float32[np.ndarray, "n"]
 
-def track(frames: Iterable[Frame]) -> Iterator[Tracked]:
+
+def track(frames: Iterable[Frame], *, moving: bool = True) -> Iterator[Tracked]:
     """Number the shots of consecutive frames and find each frame's motion since the frame before.
 
     Holds two reduced frames; every shot starts with `Tracked.first` and without flow.
+
+    Args:
+        frames: consecutive ones.
+        moving: whether the motion is wanted; else all frames are without flow, which is measured where a cut may be.
     """
-    before: Small | None = None
+    before: tuple[Small, Histogram] | None = None
     shot = 0
     for frame in frames:
         small = reduce(frame.image)
-        flow = None
+        here = small, _histogram(small)
+        first, flow = before is None, None
         if before is not None:
-            flow = dense_flow(small, before)
-            if is_cut(before, small, flow):
-                flow, shot = None, shot + 1
-        yield Tracked(frame, shot, flow is None, small, flow)
-        before = small
+            # Colours first: they take a fifth of the time, and nearly every frame is settled by them.
+            doubtful = _apart(before[1], here[1]) > RECOLOURED
+            flow = dense_flow(small, before[0]) if moving or doubtful else None
+            if doubtful and flow is not None and is_torn(before[0], small, flow):
+                first, shot = True, shot + 1
+        yield Tracked(frame, shot, first, small, flow if moving and not first else None)
+        before = here
 
 
 def reduce(image: Pixels, side: int = SMALL_SIDE) -> Small:
@@ -54,8 +63,12 @@ def is_cut(before: Small, small: Small, flow: Flow) -> bool:
     Both must hold: the structure is not found again along the flow, and the colours differ. A flash changes colours and
     keeps structure; fast motion and blur lose structure and keep colours.
     """
-    # Colours first: they take a fifth of the time, and nearly every frame is settled by them.
-    return recoloured(before, small) > RECOLOURED and alike(small, pull(before, flow)) < SIMILAR
+    return recoloured(before, small) > RECOLOURED and is_torn(before, small, flow)
+
+
+def is_torn(before: Small, small: Small, flow: Flow) -> bool:
+    """Whether the structure of `before` is not found again in `small`; `flow` leads from `small` to `before`."""
+    return alike(small, pull(before, flow)) < SIMILAR
 
 
 def alike(one: Small, other: Small) -> float:
@@ -70,7 +83,7 @@ def alike(one: Small, other: Small) -> float:
 
 def recoloured(one: Small, other: Small) -> float:
     """Share of pixels, 0..1, whose colour (8 levels a channel) has no counterpart in the other picture."""
-    return float(np.abs(_histogram(one) - _histogram(other)).sum() / 2)
+    return _apart(_histogram(one), _histogram(other))
 
 
 def _structure(small: Small) -> Float32[np.ndarray, "qh qw"]:
@@ -82,6 +95,10 @@ def _structure(small: Small) -> Float32[np.ndarray, "qh qw"]:
     return np.asarray(half - cv2.blur(half, (window, window)), np.float32)
 
 
-def _histogram(small: UInt8[np.ndarray, "sh sw 3"]) -> Float32[np.ndarray, "n"]:
+def _apart(one: Histogram, other: Histogram) -> float:
+    return float(np.abs(one - other).sum() / 2)
+
+
+def _histogram(small: UInt8[np.ndarray, "sh sw 3"]) -> Histogram:
     counts = cv2.calcHist([small], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel()
     return np.asarray(counts / max(counts.sum(), 1), np.float32)

@@ -10,7 +10,7 @@ from typing import no_type_check
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 from numba import njit
 
 from diorama.core.parallel import bands
@@ -22,12 +22,15 @@ EDGE = 0.01  # of the map's range: steps below this are no edges
 FLOOR = 1e-3  # weight of an unlike colour: where nothing is alike, plain bilinear remains
 
 
-def upsample(inverse_depth: Float32[np.ndarray, "dh dw"], image: Pixels) -> Float32[np.ndarray, "h w"]:
+def upsample(
+    inverse_depth: Float32[np.ndarray, "dh dw"], image: Pixels, small: UInt8[np.ndarray, "dh dw 3"] | None = None
+) -> Float32[np.ndarray, "h w"]:
     """A depth map on the grid of `image` (uint8 or uint16 RGB), at most 8 ms at 720p.
 
     Args:
         inverse_depth: any scale; the frame's aspect, at most its size.
         image: the frame that the map describes.
+        small: the same reduced to the map's size; made here by default.
     """
     height, width = image.shape[:2]
     rows, cols = inverse_depth.shape
@@ -36,7 +39,7 @@ def upsample(inverse_depth: Float32[np.ndarray, "dh dw"], image: Pixels) -> Floa
     bright = eight_bits(image)
     if rows > height or cols > width:
         return np.asarray(cv2.resize(inverse_depth, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-    guide = shrink(bright, rows, cols)
+    guide = shrink(bright, rows, cols) if small is None else np.ascontiguousarray(small)
     values = np.ascontiguousarray(inverse_depth, np.float32)
     out = np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     uneven = _uneven(values)

@@ -16,6 +16,8 @@ SURE = 0.6
 """Of a soft mask, from which on a pixel may be the person's."""
 BEHIND = 0.03
 """Metres by which a vertex may lie behind what its pixel shows."""
+RIM = 8
+"""Pixels around those that are looked at, more than `lab_of` looks aside."""
 OFTEN = 4
 """Frames from which on a colour is fully trusted."""
 USUAL = np.array([LIGHTNESS, HUE, HUE], np.float32)
@@ -101,5 +103,9 @@ def _seen(view: BodyView, faces: Int32[np.ndarray, "f 3"]) -> Float32[np.ndarray
     column, row = np.where(good[:, None], pixels, 0).astype(np.int64).T
     good &= (depth < found.depth[row, column] + BEHIND) & (view.soft[row, column] > SURE)
     colors = np.full((len(depth), 3), np.nan, np.float32)
-    colors[good] = lab_of(view.image)[row[good], column[good]]
+    if good.any():
+        row, column = row[good], column[good]
+        top, left = max(int(row.min()) - RIM, 0), max(int(column.min()) - RIM, 0)
+        lab = lab_of(view.image[top : int(row.max()) + RIM + 1, left : int(column.max()) + RIM + 1])
+        colors[good] = lab[row - top, column - left]
     return colors

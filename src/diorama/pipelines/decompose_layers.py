@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import gcd
 from pathlib import Path
 
 import cv2
@@ -9,30 +10,25 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from diorama.core.actor import Actor
-from diorama.core.camera import Cameras
 from diorama.core.parallel import ahead
 from diorama.core.video import Frame, Pixels, Video
-from diorama.figures.pose import animate
 from diorama.figures.show import posed
-from diorama.geometry.raster import interpolate, rasterize
 from diorama.perception.background import Background, Keys
 from diorama.perception.depth_small import learned_inverse_depth
-from diorama.perception.nearness import nearness
-from diorama.perception.peel import Around, Peeled, peel
+from diorama.perception.peel import Peeled
 from diorama.perception.peel_memory import Memory
 from diorama.perception.people_log import read_masks
 from diorama.perception.people_mask import SoftMask
 from diorama.perception.shots import reduce, reduced_size
-from diorama.perception.shrink import shrink
+from diorama.perception.shrink import eight_bits, shrink
 from diorama.perception.upsample import upsample
 from diorama.pipelines.decompose_colors import BodyView, surface_look
+from diorama.pipelines.decompose_drawn import Body, Drawn, View, cues_of
 
 SIDE = 640
 """Pixels of the longer side of the pictures in which layers are told apart."""
 VIEWS = 48
 """Key frames that tell a person's colours."""
-SEEN = 0.8
-"""Coverage from which on a pixel surely shows the person."""
 MAYBE = 0.1
 """Coverage from which on a pixel may be a person's."""
 RIM = 0.012
@@ -43,24 +39,13 @@ STILLS = 3
 """Frames for which a map of depth serves: it is so coarse that hardly anything leaves its place in it."""
 BEYOND = 0.002
 """Part of a person that may lie beyond the hole and stay in the scene."""
-ROOM = 0.12
-"""Part of it that is looked at around a person."""
+NONE, ALL = 0.06, 0.94
+"""Coverage up to which a pixel counts as free, and from which on as covered."""
+SPARE = 2
+"""Reduced pixels around coverage whose full-size pixels it may touch."""
 
 Hole = Bool[np.ndarray, "h w"]
 Map = Float32[np.ndarray, "h w"]
-
-
-@dataclass(frozen=True, eq=False)
-class Body:
-    """A person with the look of its surface (`surface_look`), and the posed surface of one frame after the other."""
-
-    actor: Actor
-    look: Float32[np.ndarray, "v 4"]
-    small: Cameras
-
-    def poses(self) -> Iterator[Float32[np.ndarray, "v 3"]]:
-        """The surface in each frame of the actor."""
-        return posed(self.actor.figure, self.actor.motion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +91,9 @@ def bodies_of(actors: Sequence[Actor], keys: Keys, log: Path) -> list[Body]:
 def layers(video: Video, bodies: Sequence[Body], background: Background, log: Path) -> Iterator[LayerFrame]:
     """Take the frames of a clip apart, in order; bodies are drawn and holes filled a few frames ahead."""
     memories = {body.actor.number: Memory() for body in bodies}
-    for looked in ahead(_looked_at(video, bodies, background, log), AHEAD):
-        yield _layered(looked, background, memories)
+    looked = ahead(_looked_at(video, bodies, background, log), AHEAD)
+    for told in ahead((_told(one, background, memories) for one in looked), AHEAD):
+        yield _layered(*told, background)
 
 
 def _looked_at(video: Video, bodies: Sequence[Body], background: Background, log: Path) -> "Iterator[_Looked]":
@@ -171,7 +157,7 @@ class _Looked:
     frame: Frame
     small: UInt8[np.ndarray, "sh sw 3"]
     inverse: Float32[np.ndarray, "dh dw"]
-    drawn: Sequence["_Drawn"]
+    drawn: Sequence[Drawn]
     soft: Mapping[int, Map]
     tall: float
     hole: Hole
@@ -191,7 +177,7 @@ class _Looked:
         size, scale = small.shape[:2], small.shape[0] / image.shape[0]
         soft = {number: mask.whole(*size, scale=scale) for number, mask in masks.items()}
         nobody = np.zeros(size, np.float32)
-        drawn = [_Drawn.of(body, vertices, index, soft.get(body.actor.number, nobody)) for body, vertices in people]
+        drawn = [Drawn.of(body, vertices, index, soft.get(body.actor.number, nobody)) for body, vertices in people]
         if not drawn:
             nothing = np.zeros(image.shape[:2], bool)
             return _Looked(frame, small, inverse, drawn, soft, 0.0, nothing, image, nothing)
@@ -205,138 +191,80 @@ class _Looked:
         filled, borrowed = background.behind(self.frame.image, hole, self.frame.index)
         return replace(self, hole=hole, filled=filled, borrowed=borrowed)
 
-    def told_apart(self, memories: Mapping[int, Memory]) -> list[Peeled]:
-        """Everybody's layers, at reduced size."""
+    def behind(self) -> tuple[UInt8[np.ndarray, "sh sw 3"], Hole]:
+        """The scene behind at reduced size, and where it was truly seen."""
         size = self.small.shape[:2]
-        plate = shrink(self.filled, *size)
         known = cv2.resize((~self.hole | self.borrowed).view(np.uint8), size[::-1], interpolation=cv2.INTER_AREA) > 0
-        views = [_View(self.small, self.inverse, plate, known, other) for other in _others(self.drawn, self.soft)]
-        return [d.peel(view, memories[d.body.actor.number]) for d, view in zip(self.drawn, views, strict=True)]
+        return shrink(self.filled, *size), known
 
 
-def _layered(looked: _Looked, background: Background, memories: Mapping[int, Memory]) -> LayerFrame:
-    image = looked.frame.image
+def _told(
+    looked: _Looked, background: Background, memories: Mapping[int, Memory]
+) -> tuple[_Looked, Mapping[int, Peeled]]:
+    """Everybody's layers at reduced size, and the frame as it was looked at then; `memories` learn from it."""
     if not looked.drawn:
-        return LayerFrame(looked.frame, image, {})
-    peeled = looked.told_apart(memories)
+        return looked, {}
+    drawn, view = looked.drawn, View(looked.small, looked.inverse, *looked.behind(), looked.soft)
+    arounds = [d.around(view, memories[d.number]) for d in drawn]
+    cues = [cues_of(around) for around in arounds]
+    peeled = [d.peel(around, cue) for d, around, cue in zip(drawn, arounds, cues, strict=True)]
     beyond = _beyond(looked.hole, peeled)
     if beyond is not None:  # of a thing that reaches out of the hole, the plate still shows the other half
         looked = looked.with_hole(looked.hole | beyond, background)
-        peeled = looked.told_apart(memories)
-    for one, found in zip(looked.drawn, peeled, strict=True):
-        memories[one.body.actor.number].see(looked.small, found.person, found.occluder)
-    parts = {d.body.actor.number: _full(p, image) for d, p in zip(looked.drawn, peeled, strict=True)}
+        behind = looked.behind()
+        arounds = [d.behind(around, *behind) for d, around in zip(drawn, arounds, strict=True)]
+        peeled = [d.peel(around, cue) for d, around, cue in zip(drawn, arounds, cues, strict=True)]
+    for one, found in zip(drawn, peeled, strict=True):
+        memories[one.number].see(looked.small, found.person, found.occluder)
+    return looked, {one.number: found for one, found in zip(drawn, peeled, strict=True)}
+
+
+def _layered(looked: _Looked, peeled: Mapping[int, Peeled], background: Background) -> LayerFrame:
+    """The layers at full size."""
+    image = looked.frame.image
+    if not peeled:
+        return LayerFrame(looked.frame, image, {})
+    parts = {number: _full(found, image, looked.small) for number, found in peeled.items()}
     # what stands still before somebody belongs to the scene as well: beyond the hole it stays there
     solid = np.logical_or.reduce([(own > 0) | ((before > 0) & looked.hole) for own, before in parts.values()])
     gone = _widened(solid, looked.tall)
-    if (solid & ~looked.hole).sum() > BEYOND * solid.sum():  # skirts reach beyond the body and the network's mask
+    outside = np.count_nonzero(solid & ~looked.hole)
+    if outside > BEYOND * np.count_nonzero(solid):  # skirts reach beyond the body and the network's mask
         looked = looked.with_hole(looked.hole | gone, background)
     gone &= looked.hole
-    return LayerFrame(looked.frame, np.where(gone[..., None], looked.filled, image), parts)
+    return LayerFrame(looked.frame, _replaced(image, looked.filled, gone), parts)
+
+
+def _replaced(image: Pixels, other: Pixels, where: Hole) -> Pixels:
+    """A copy of `image` with the other's pixels there."""
+    out, part = image.copy(), _around(where)
+    out[part] = cv2.copyTo(other[part], where[part].view(np.uint8), out[part])
+    return out
+
+
+def _around(mask: Hole) -> tuple[slice, slice]:
+    """The rows and columns that hold all of a mask."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _beyond(hole: Hole, peeled: Sequence[Peeled]) -> Hole | None:
     """Where things that are cut by the hole's edge may go on, full size; None where none is."""
+    if not any(one.things.any() for one in peeled):
+        return None
     size = peeled[0].person.shape
     inner = cv2.resize(hole.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
     edge = cv2.erode(inner, np.ones((7, 7), np.uint8)) == 0
     found = np.zeros(size, bool)
     for one in peeled:
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(one.things.view(np.uint8))
-        for piece in range(1, count):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(one.things.view(np.uint8))
+        for piece in np.unique(labels[edge & one.things]):
             left, top, wide, high = (int(value) for value in stats[piece, :4])
-            if (edge & (labels == piece)).any():
-                room = max(wide, high)
-                found[max(top - room, 0) : top + high + room, max(left - room, 0) : left + wide + room] = True
+            room = max(wide, high)
+            found[max(top - room, 0) : top + high + room, max(left - room, 0) : left + wide + room] = True
     return _enlarged(found, hole.shape) if found.any() else None
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A frame at reduced size, its depth, the scene behind, where that was truly seen, the masks of other people."""
-
-    image: UInt8[np.ndarray, "h w 3"]
-    inverse: Float32[np.ndarray, "dh dw"]
-    plate: UInt8[np.ndarray, "h w 3"]
-    known: Hole
-    others: Map
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """A body drawn into the reduced frame, in its own part of it.
-
-    Attributes:
-        body: who.
-        soft: its mask.
-        covered: where the body is.
-        part: rows and columns of the frame that are looked at.
-        surface: of the body there, continued beyond it: colours, how loose they are, metres to the camera.
-        outside, inside: distances to its outline there.
-        tall: pixels of its height.
-    """
-
-    body: Body
-    soft: Map
-    covered: Hole
-    part: tuple[slice, slice]
-    surface: Float32[np.ndarray, "ch cw 5"]
-    outside: Float32[np.ndarray, "ch cw"]
-    inside: Float32[np.ndarray, "ch cw"]
-    tall: float
-
-    @staticmethod
-    def of(body: Body, vertices: Float32[np.ndarray, "v 3"], index: int, soft: Map) -> "_Drawn":
-        """Draw it."""
-        place = index - int(body.actor.frames[0])
-        faces = body.actor.figure.mesh.faces
-        found = rasterize(vertices, faces, body.small[place : place + 1])
-        covered: Hole = found.face_ids >= 0
-        part, tall = _part(covered | (soft > 0.5))
-        inner = np.ascontiguousarray(covered[part])
-        look = interpolate(found, faces, body.look)
-        far, nearest = cv2.distanceTransformWithLabels(
-            (~inner).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        flat = np.zeros((int(nearest.max()) + 1, 5), np.float32)
-        flat[nearest[inner]] = np.column_stack([look[part][inner], found.depth[part][inner]])
-        deep = cv2.distanceTransform(inner.view(np.uint8), cv2.DIST_L2, 5)
-        return _Drawn(body, soft, covered, part, flat[nearest], np.asarray(far), np.asarray(deep), tall)
-
-    def peel(self, view: _View, memory: Memory) -> Peeled:
-        """The person and what is before it, over the whole reduced frame."""
-        likely = memory.likely(view.image)
-        maps = (view.image, view.plate, view.known, self.soft, view.others, likely)
-        image, plate, known, soft, others, things = (np.ascontiguousarray(a[self.part]) for a in maps)
-        colors, (loose, metres) = np.ascontiguousarray(self.surface[..., :3]), np.moveaxis(self.surface[..., 3:], -1, 0)
-        seen = (self.inside > 0) & (soft > SEEN)
-        ahead = nearness(view.inverse, self.soft.shape, self.part, metres=metres, seen=seen)
-        body = (colors, self.outside, self.inside, self.tall)
-        found = peel(Around(image, plate, known, soft, others, things, *body, ahead, loose))
-        person, occluder = np.zeros_like(self.soft), np.zeros_like(self.soft)
-        things = np.zeros(self.soft.shape, bool)
-        person[self.part], occluder[self.part], things[self.part] = found.person, found.occluder, found.things
-        return Peeled(person, occluder, things)
-
-
-def _part(covered: Hole) -> tuple[tuple[slice, slice], float]:
-    """What to look at around a person, and how tall it is; everything where nothing is seen of it."""
-    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-    if not len(rows):
-        return (slice(0, covered.shape[0]), slice(0, covered.shape[1])), float(covered.shape[0])
-    tall = float(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
-    room = int(ROOM * tall) + 2
-    down = slice(max(int(rows[0]) - room, 0), int(rows[-1]) + room + 1)
-    return (down, slice(max(int(columns[0]) - room, 0), int(columns[-1]) + room + 1)), tall
-
-
-def _others(drawn: Sequence[_Drawn], soft: Mapping[int, Map]) -> list[Map]:
-    """For each person the masks of all others, the most of them."""
-    found = []
-    for one in drawn:
-        rest = [mask for number, mask in soft.items() if number != one.body.actor.number]
-        found.append(np.maximum.reduce(rest) if rest else np.zeros_like(one.soft))
-    return found
 
 
 def _enlarged(mask: Hole, size: tuple[int, int]) -> Hole:
@@ -349,15 +277,41 @@ def _widened(mask: Hole, tall: float) -> Hole:
     return cv2.dilate(mask.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
 
 
-def _full(peeled: Peeled, image: Pixels) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+def _full(
+    peeled: Peeled, image: Pixels, small: UInt8[np.ndarray, "sh sw 3"]
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     """Coverage at full size, edges where the picture has them."""
-    person, occluder = (_codes(upsample(part, image)) for part in (peeled.person, peeled.occluder))
+    person, occluder = (_codes(part, image, small) for part in (peeled.person, peeled.occluder))
     return np.minimum(person, 255 - occluder), occluder
 
 
-def _codes(coverage: Map) -> UInt8[np.ndarray, "h w"]:
-    """Coverage in steps of 255; what is nearly none, or nearly all, is."""
-    return np.rint(np.clip((coverage - 0.06) / 0.88, 0, 1) * 255).astype(np.uint8)
+def _codes(
+    coverage: Float32[np.ndarray, "sh sw"], image: Pixels, small: UInt8[np.ndarray, "sh sw 3"]
+) -> UInt8[np.ndarray, "fh fw"]:
+    """Coverage at full size in steps of 255; what is nearly none, or nearly all, is."""
+    height, width = image.shape[:2]
+    out = np.zeros((height, width), np.uint8)
+    rows, columns = _around(coverage > NONE)
+    down, across = _window(rows, coverage.shape[0], height), _window(columns, coverage.shape[1], width)
+    part, full = (down[0], across[0]), (down[1], across[1])
+    if out[full].size:
+        fine = upsample(np.ascontiguousarray(coverage[part]), eight_bits(image[full]), small[part])
+        share = np.clip((fine - np.float32(NONE)) / np.float32(ALL - NONE), 0, 1)
+        out[full] = np.rint(np.multiply(share, 255, out=share), out=share)
+    return out
+
+
+def _window(span: slice, small: int, full: int) -> tuple[slice, slice]:
+    """A span of a reduced side and a little more, and the same of the full side.
+
+    It starts and ends where pixels of both sizes do: what is between is the same as if all were made larger.
+    """
+    if span.start == span.stop:
+        return span, span
+    step = small // gcd(small, full)
+    first = max(span.start - SPARE, 0) // step * step
+    last = min(-(-(span.stop + SPARE) // step) * step, small)
+    return slice(first, last), slice(first * full // small, last * full // small)
 
 
 def _chosen(actor: Actor, keys: Keys) -> list[int]:
@@ -368,5 +322,7 @@ def _chosen(actor: Actor, keys: Keys) -> list[int]:
 
 
 def _posed_at(actor: Actor, places: Sequence[int]) -> Iterator[Float32[np.ndarray, "v 3"]]:
-    for place in places:
-        yield animate(actor.figure, actor.motion[place : place + 1])[0]
+    if not places:
+        return
+    moments = replace(actor.motion, rotations=actor.motion.rotations[places], root=actor.motion.root[places])
+    yield from posed(actor.figure, moments, chunk=1)

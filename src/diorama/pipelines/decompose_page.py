@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
@@ -13,7 +14,6 @@ from diorama.figures.codes import color_map, position_colors
 from diorama.figures.pose import animate
 from diorama.geometry.raster import rasterize
 from diorama.perception.shots import reduce
-from diorama.perception.shrink import eight_bits
 from diorama.pipelines.decompose_layers import LayerFrame
 from diorama.pipelines.page import Media, grid, pairs, photo, section, write_page
 
@@ -58,14 +58,16 @@ def write_contact_sheet(path: Path, moments: Moments, seconds: Mapping[str, floa
 
 
 def _moment(number: int, done: LayerFrame, actors: Sequence[Actor]) -> list[Media]:
-    image = eight_bits(done.frame.image)
-    found = [photo(image, "the clip", width=SIDE), photo(eight_bits(done.scene), "scene", width=SIDE)]
+    image = reduce(done.frame.image, SIDE)
+    found = [photo(image, "the clip", width=SIDE), photo(reduce(done.scene, SIDE), "scene", width=SIDE)]
     for actor in actors:
         if actor.number not in done.parts:
             continue
-        person, before = done.parts[actor.number]
+        person, before = (
+            cv2.resize(a, image.shape[1::-1], interpolation=cv2.INTER_AREA) for a in done.parts[actor.number]
+        )
         found.append(photo(over_squares(image, person), actor.layer, width=SIDE))
-        if before.any():
+        if done.parts[actor.number][1].any():
             found.append(photo(over_squares(image, before), str(actor.occluder), width=SIDE))
         found.append(photo(body_over(image, actor, number), f"{actor.name}: the fitted body", width=SIDE))
     return found
@@ -80,7 +82,7 @@ def over_squares(image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h 
 
 
 def body_over(image: UInt8[np.ndarray, "h w 3"], actor: Actor, frame: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The fitted body over the frame, as its motion map colours it."""
+    """The fitted body over the frame at any size, as its motion map colours it."""
     small = reduce(image, SIDE)
     place = frame - int(actor.frames[0])
     if not 0 <= place < len(actor.frames):

@@ -3,9 +3,11 @@
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Int64
 
@@ -69,11 +71,11 @@ def look(
     camera, shots, start = CameraMotion(), list[int](), video.start
 
     def kept() -> Iterator[Tracked]:
-        for tracked in track(ahead(video)):
+        for tracked in ahead(track(ahead(video), moving=False), 2):
             held.append(tracked)
             yield tracked
 
-    with MaskLog(folder / "masks.log") as log:
+    with _stages_in_threads(), MaskLog(folder / "masks.log") as log:
 
         def each(frame: PeopleFrame) -> None:
             tracked = held.popleft()
@@ -91,6 +93,17 @@ def look(
     people = People(found, np.array(shots, np.int64))
     _write_people(folder, people)
     return people
+
+
+@contextmanager
+def _stages_in_threads() -> Iterator[None]:
+    """OpenCV in one thread, while several stages have one each: its own would wait for each other, busily."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def union(tracked: Tracked, masks: list[SoftMask]) -> Bool[np.ndarray, "sh sw"]:
