@@ -95,17 +95,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each term counts; 1 is what its deviations say.
-
-    Motions of the theatre, with 5 pixels of noise, are told best when smoothness counts 0.1 to 0.3 (40 mm; 44 at 0.7,
-    48 at 1) and tremble as the truth does at 0.7, at which who stands still does so.
-    """
+    """How much each term counts; 1 is what its deviations say."""
 
     points: float = 1.0
     world: float = 1.0
     outline: float = 1.0
     limits: float = 1.0
-    smooth: float = 0.7
+    smooth: float = 1.0
     feet: float = 1.0
 
 

@@ -35,6 +35,8 @@ STILL, LEAST_STILL, AS_GOOD = 0.2, 0.2, 0.85
 those that agree as closely with the best homography (moving shadows and corners followed wrongly are in neither)."""
 TRAVEL = 0.25
 """Picture sides by which a reference may be left behind."""
+ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+"""Steps and pixels at which a corner is found; finer ones took twice as long and changed 0.02 pixels."""
 SPREAD = 0.3
 """Picture sides over which the corners must be spread for a homography; fewer give a translation."""
 
@@ -179,7 +181,11 @@ def follow(
     start = transformed(np.linalg.inv(guess), there)
     window: Any = (21, 21)
     here, found, _ = cv2.calcOpticalFlowPyrLK(
-        reference.picture, picture, there, start.copy(), winSize=window, maxLevel=3, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+        *(reference.picture, picture, there, start.copy()),
+        winSize=window,
+        maxLevel=3,
+        criteria=ENOUGH,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     good = found.ravel().astype(bool) & inside(here, picture.shape) & np.isfinite(here).all(axis=1)
     seen = int(inside(start, picture.shape).sum())
