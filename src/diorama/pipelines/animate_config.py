@@ -11,6 +11,8 @@ from diorama.media.fields import Scalar
 
 Engine = Literal["preview", "diffusion"]
 Shape = Literal["character", "actor"]
+NAMED = "embedded"
+"""What the embedded networks are called where networks are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from diorama.figures.show import posed
 from diorama.figures.texture import Character
 from diorama.geometry.raster import rasterize
 from diorama.pipelines.animate_cast import Part
+from diorama.pipelines.animate_config import NAMED
 from diorama.pipelines.animate_engine import Asked, Engine, Made, layers_of, person_of
 from diorama.pipelines.animate_frames import Drawn, previews
 from diorama.pipelines.animate_release import Released
@@ -34,8 +35,6 @@ from diorama.pipelines.animate_roi import Roi, crop, roi_of, uncrop
 
 SIZE = 256
 """Pixels of the square that is generated."""
-NAMED = "embedded"
-"""What the embedded networks are called where networks are asked for."""
 TRAINED = "backbone-s.safetensors"
 """What a training run calls its generator."""
 

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from diorama.core.layers import LayeredVideo, over, together
-from diorama.diffusion.generate import SampleConfig
-from diorama.diffusion.mimo import MimoSettings
 from diorama.perception.shrink import eight_bits
 from diorama.pipelines.animate_cast import Part
 from diorama.pipelines.animate_frames import Drawn
 from diorama.pipelines.animate_roi import Roi, uncrop
+
+if TYPE_CHECKING:
+    from diorama.diffusion.generate import SampleConfig
+    from diorama.diffusion.mimo import MimoSettings
 
 REACH = 0.05
 """Part of the square by which a generated person may reach beyond the naked body: cloth and hair."""
@@ -40,12 +42,14 @@ class Asked:
     strength: float | None = None
     seed: int = 0
 
-    def embedded(self) -> SampleConfig:
+    def embedded(self) -> "SampleConfig":
         """For the embedded generator and its kind."""
+        from diorama.diffusion.generate import SampleConfig  # seconds of loading that the preview does without
+
         strength = START if self.strength is None else self.strength
         return replace(SampleConfig(strength=strength, seed=self.seed), **self._walk)
 
-    def released(self, own: MimoSettings) -> MimoSettings:
+    def released(self, own: "MimoSettings") -> "MimoSettings":
         """For networks with settings of their own."""
         return replace(own, share=1.0 if self.strength is None else self.strength, **self._walk)
 

@@ -13,8 +13,7 @@ from diorama.media.recipe import Input
 from diorama.media.safe import local_path, regular_file
 from diorama.media.store import read_actors, read_manifest, read_scene
 from diorama.pipelines.animate_cast import character_of_actor, sights_of
-from diorama.pipelines.animate_config import PlayConfig
-from diorama.pipelines.animate_diffusion import NAMED
+from diorama.pipelines.animate_config import NAMED, PlayConfig
 from diorama.pipelines.animate_motion import MARK, check_motion
 from diorama.pipelines.animate_still import is_color, is_still
 from diorama.pipelines.character import character_of_photo

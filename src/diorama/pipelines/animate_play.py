@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diorama.core.actor import Actor
 from diorama.core.video import Frame
 from diorama.pipelines.animate_cast import Part
 from diorama.pipelines.animate_config import PlayConfig
-from diorama.pipelines.animate_diffusion import Generator, generated
 from diorama.pipelines.animate_engine import Asked
 from diorama.pipelines.animate_frames import Drawn, on_ground, previews, recast
 from diorama.pipelines.film import Stage
+
+if TYPE_CHECKING:
+    from diorama.pipelines.animate_diffusion import Generator
 
 MISSED = 0.1
 """Seconds for which somebody may be missed; who is not seen for longer is out of sight."""
@@ -23,7 +26,7 @@ def played(
     config: PlayConfig,
     start: int = 0,
     *,
-    generator: Generator | None = None,
+    generator: "Generator | None" = None,
 ) -> Iterator[Frame]:
     """The frames of a film from frame `start` on.
 
@@ -42,18 +45,27 @@ def played(
     return recast(stage.source[start:], stage.layers[start:], drawn, parts)
 
 
-def generator_of(config: PlayConfig) -> Generator | None:
+def generator_of(config: PlayConfig) -> "Generator | None":
     """The networks of the engine that was chosen; None for the preview, which has none; raises as `played`."""
     if config.engine == "preview":
         return None
+    from diorama.pipelines.animate_diffusion import Generator  # seconds of loading that the preview does without
+
     asked = Asked(config.num_inference_steps, config.guidance_scale, config.strength, config.seed)
     return Generator.load(Path(config.model) if config.model else None, asked)
 
 
-def _drawn(stage: Stage, part: Part, start: int, seed: int, generator: Generator | None) -> Iterator[Drawn | None]:
+def _drawn(stage: Stage, part: Part, start: int, seed: int, generator: "Generator | None") -> Iterator[Drawn | None]:
     """The character of each frame, with its shadow."""
-    drawn = previews(part, start, seed) if generator is None else generated(part, stage.layers, start, generator)
-    return _while_seen(on_ground(drawn, part, start), part, start)
+    return _while_seen(on_ground(_made(stage, part, start, seed, generator), part, start), part, start)
+
+
+def _made(stage: Stage, part: Part, start: int, seed: int, generator: "Generator | None") -> Iterator[Drawn | None]:
+    if generator is None:
+        return previews(part, start, seed)
+    from diorama.pipelines.animate_diffusion import generated
+
+    return generated(part, stage.layers, start, generator)
 
 
 def _while_seen(drawn: Iterator[Drawn | None], part: Part, start: int) -> Iterator[Drawn | None]:
