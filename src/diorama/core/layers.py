@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8, UInt16
 
+from diorama.core._blend import blend_rows
 from diorama.core.parallel import bands
 from diorama.core.video import Frame, Pixels, Video
 from diorama.errors import UsageError
 
-_ROWS = 16
 Map = UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]
 
 
@@ -226,26 +226,9 @@ def over(color: Pixels, alpha: Map, below: Pixels | None) -> Pixels:
     if most == 0:
         return ground
     out = np.empty_like(color)
-    bands(len(color), lambda a, b: _blend(color[a:b], alpha[a:b], ground[a:b], out[a:b]))
+    half, bits = np.uint32(1 << (8 * color.itemsize - 1)), np.uint32(8 * color.itemsize)
+    bands(len(color), lambda a, b: blend_rows(color[a:b], alpha[a:b], ground[a:b], half, bits, out[a:b]))
     return out
-
-
-def _blend(color: np.ndarray, alpha: np.ndarray, below: np.ndarray, out: np.ndarray) -> None:
-    """Weighted sum divided by the type's maximum M = 2^n - 1, as ``(t + (t >> n)) >> n`` with t half a step up.
-
-    The double width holds it: the sum is at most M * M. A few rows at a time stay in the cache.
-    """
-    wide = np.uint16 if color.dtype == np.uint8 else np.uint32
-    bits = 8 * color.dtype.itemsize
-    for row in range(0, len(color), _ROWS):
-        rows = slice(row, row + _ROWS)
-        weight = np.repeat(alpha[rows], 3, axis=1).reshape(color[rows].shape)
-        total = np.multiply(color[rows], weight, dtype=wide)
-        np.subtract(np.iinfo(color.dtype).max, weight, out=weight)
-        total += np.multiply(below[rows], weight, dtype=wide)
-        total += wide(1 << (bits - 1))
-        total += total >> wide(bits)
-        np.right_shift(total, wide(bits), out=out[rows], casting="unsafe")
 
 
 def _in_range_of(alpha: Map, image: Pixels) -> Map:

@@ -133,6 +133,7 @@ def _around(found: Fragments) -> tuple[Float32[np.ndarray, "h w"], Float32[np.nd
     depth = torch.from_numpy(found.depth)[None, None]
 
     def widest(values: Float[torch.Tensor, "1 1 h w"]) -> Float32[np.ndarray, "h w"]:
-        return torch.nn.functional.max_pool2d(values, 2 * reach + 1, 1, reach)[0, 0].numpy()
+        rows = torch.nn.functional.max_pool2d(values, (1, 2 * reach + 1), 1, (0, reach))
+        return torch.nn.functional.max_pool2d(rows, (2 * reach + 1, 1), 1, (reach, 0))[0, 0].numpy()
 
     return -widest(-depth), widest(torch.where(covered, depth, -torch.inf))

@@ -111,7 +111,8 @@ def recast(
                 below, there = _laid(figures[name], below)
                 changed |= there
         assert below is not None  # there is a scene
-        yield Frame(np.where(changed[..., None], below, frame.image), frame.pts, frame.duration, frame.index)
+        image = cv2.copyTo(below, changed.view(np.uint8), frame.image.copy())
+        yield Frame(image, frame.pts, frame.duration, frame.index)
 
 
 def _read(layer: Layer) -> Iterator[tuple[Pixels, Map | None]]:
@@ -131,8 +132,10 @@ def _laid(drawn: Drawn | None, below: Pixels | None) -> tuple[Pixels, Bool[np.nd
     assert below is not None
     deep, there = below.dtype == np.uint16, drawn.alpha > 0
     if drawn.left is not None:
-        dark = np.rint(below * drawn.left[..., None]).astype(below.dtype)
-        below, there = np.where(drawn.left[..., None] < 1, dark, below), there | (drawn.left < 1)
+        shaded = drawn.left < 1
+        below = below.copy()
+        below[shaded] = np.rint(below[shaded] * drawn.left[shaded][:, None])
+        there |= shaded
     most = np.iinfo(below.dtype).max
     alpha: Map = np.rint(drawn.alpha * np.float32(most)).astype(below.dtype)
     image = drawn.image.astype(np.uint16) * np.uint16(257) if deep else drawn.image
