@@ -9,7 +9,7 @@ from pathlib import Path
 
 from table import markdown
 
-SUITES = ("warp", "fill", "depth", "pipeline", "figures", "theatre", "diffusion", "options")
+SUITES = ("warp", "fill", "depth", "pipeline", "figures", "theatre", "people", "diffusion", "options")
 TARGET = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
