@@ -64,3 +64,11 @@ def test_doctor_names_what_it_finds() -> None:
     assert done.returncode == 0
     for word in ("libx264", "numba", "cpu", "embedded"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize("command", ["models list", "--help"])
+def test_a_reader_that_goes_ends_it_quietly(command: str) -> None:
+    shell = f"{sys.executable} -m diorama {command} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() in ("141", "0")  # 0 where all was read before
+    assert done.stderr == ""

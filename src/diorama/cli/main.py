@@ -5,10 +5,11 @@ import io
 import itertools
 import json
 import logging
+import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Annotated, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import tyro
@@ -36,20 +37,36 @@ Command: TypeAlias = (
 )
 COMMANDS = ("stereo", "decompose", "animate", "person", "reproduce", "data", "models", "train", "bench", "doctor")
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}
+UNHEARD = 141
+"""The exit code of a program whose reader has gone, as shells give it."""
 DESCRIPTION = "Diorama takes a video apart into a layered scene and puts it back together differently."
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given in (["--version"], ["-V"]):
-        sys.stdout.write(f"diorama {diorama.__version__}\n")
-        sys.exit(0)
+    with _heard():
+        if given in (["--version"], ["-V"]):
+            sys.stdout.write(f"diorama {diorama.__version__}\n")
+            sys.exit(0)
+        try:
+            command = _parsed(given or ["--help"])
+        except DioramaError as error:  # options check themselves as they are made
+            sys.exit(_fail(error, Common(json="--json" in given)))
+        sys.exit(_guarded(command))
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Whoever reads what is printed may stop (``| head``): then the program ends without a word."""
     try:
-        command = _parsed(given or ["--help"])
-    except DioramaError as error:  # options check themselves as they are made
-        sys.exit(_fail(error, Common(json="--json" in given)))
-    sys.exit(_guarded(command))
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
+        sys.exit(UNHEARD)
 
 
 @runtime_checkable
@@ -112,6 +129,8 @@ def _guarded(command: Runnable) -> int:
         return _fail(InterruptedRunError("stopped"), common)
     except MemoryError as error:
         return _fail(OutOfMemoryError("not enough memory", str(error), "try --scale 0.5, or close programs"), common)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _fail(
             UsageError(error.strerror or str(error), error.filename or "", "check the path and the disk"), common
