@@ -126,12 +126,12 @@ def insect(rng: np.random.Generator) -> tuple[Bone, ...]:
         wing = vary(rng, 0.4)
         for side, sign in SIDES:
             start = (sign * 0.05, up + 0.07, 0.0)
-            flap = Hinge(Z, -20 if sign > 0 else -65, 65 if sign > 0 else 20, 0.0 if sign > 0 else 0.5, 2)
+            flap = Hinge(Z, -25 if sign > 0 else -40, 40 if sign > 0 else 25, 0.0 if sign > 0 else 0.5, 2)
             plan.add(
                 f"{side}_wing",
                 "thorax",
                 start,
-                along(start, (sign * wing, 0.05, -0.2)),
+                along(start, (sign * 0.7 * wing, 0.75 * wing, -0.2)),  # raised, or they grow together with the legs
                 (0.13, 0.016),
                 flap,
                 shape="ellipsoid",
