@@ -1,8 +1,8 @@
 """The command line answers at once, and without torch."""
 
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -17,15 +17,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_is_quick() -> None:
     times = []
-    for _ in range(5):  # the best of a few: other processes share these cores
-        began = time.perf_counter()
+    for _ in range(5):  # the best of a few, in processor time: other processes share these cores
+        began = os.times()
         done = run("--help")
-        times.append(time.perf_counter() - began)
+        ended = os.times()
+        times.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
         assert done.returncode == 0
         assert "stereo" in done.stdout
         if times[-1] < 0.5:
             break
-    assert min(times) < 0.5
+    assert 0 < min(times) < 0.5
 
 
 def test_help_loads_nothing_heavy() -> None:
