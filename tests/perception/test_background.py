@@ -9,7 +9,6 @@ import pytest
 
 from diorama.core.video import Frame
 from diorama.errors import DamagedMediaError, MediaError, UsageError
-from diorama.perception._background_align import CLEAR, NONE, SEEN, mark_covered
 from diorama.perception._background_box import boxes_of, either, spread
 from diorama.perception._background_invent import invent
 from diorama.perception._background_join import join
@@ -271,13 +270,3 @@ def test_made_up_pixels_continue_a_pattern_and_nothing_else_changes() -> None:
     assert np.array_equal(filled[known], image[known])
     assert np.abs(filled[~known].astype(int) - image[~known]).mean() < 12
     assert np.array_equal(invent(image, known, np.zeros_like(known)), image)
-
-
-def test_a_reduced_pixel_is_clear_where_its_area_is() -> None:
-    rng = np.random.default_rng(0)
-    for high, wide, size in ((320, 544, (113, 192)), (96, 64, (96, 64)), (700, 33, (192, 9)), (64, 128, (32, 64))):
-        state = np.where(cv2.blur(rng.random((high, wide)), (9, 9)) > 0.55, np.uint8(NONE), np.uint8(SEEN))
-        found = np.full(size, 255, np.uint8)
-        mark_covered(state, SEEN, CLEAR, found)
-        area = cv2.resize((state == SEEN).astype(np.uint8) * 255, size[::-1], interpolation=cv2.INTER_AREA)
-        assert np.array_equal(found > 0, area > 250)

@@ -47,3 +47,9 @@ def test_views_that_agree_on_nothing_are_refused() -> None:
         Silhouettes(np.where(np.arange(12)[:, None, None] == 3, False, seen.inside), seen.cameras)
     with pytest.raises(UsageError, match="12 silhouettes, 4 cameras"):
         Silhouettes(seen.inside, seen.cameras[:4])
+
+
+@pytest.mark.parametrize("low", [np.full(3, 0.9, np.float32), np.array([-0.8, np.nan, -0.8], np.float32)])
+def test_a_box_that_is_none_is_refused(low: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="span a box"):
+        visual_hull(_seen("furniture"), low, HIGH)

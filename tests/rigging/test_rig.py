@@ -58,6 +58,8 @@ def test_pixels_tell_the_surface_its_parts(known: Known) -> None:
     table, count = known.table, len(known.figure.parts)
     said = votes(known.vertices, known.figure.mesh.faces, table.parts[:, 0].astype(np.int16), table.cameras, count)
     found = lifted(known.surface, said)
+    with pytest.raises(UsageError, match="all parts"):
+        votes(known.vertices, known.figure.mesh.faces, table.parts[:, 0].astype(np.int16), table.cameras, count - 1)
     ious = [((found == k) & (known.truth == k)).sum() / ((found == k) | (known.truth == k)).sum() for k in range(count)]
     assert np.mean(ious) > 0.9
 
@@ -100,6 +102,9 @@ def test_solids_that_only_lie_near_are_joined_at_the_shortest_way() -> None:
     touch = contacts(surface, labels, 2)
     assert touch.length[0, 1] > 0
     assert touch.middle[0, 1, 0] == pytest.approx(5.0)
+    tree = part_tree(surface, labels, 2, root=0)
+    assert tree.parents.tolist() == [-1, 0]
+    assert tree.joints[1, 0] == pytest.approx(5.0)
 
 
 def test_islands_go_to_whom_they_border_on() -> None:

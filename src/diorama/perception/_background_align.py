@@ -2,12 +2,11 @@
 the hole, carried into it."""
 
 from dataclasses import dataclass
-from typing import Protocol, no_type_check, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8, UInt16
-from numba import njit
 
 from diorama.core.video import Pixels
 from diorama.perception._background_box import Box, largest, spread
@@ -24,8 +23,6 @@ MISFIT = 24.0
 """Levels of 255 from which a difference is another content rather than another light."""
 FLAT = 6  # what is at one height lies at one depth more often than what is above it
 REACH = 12  # reduced pixels that flow may add to the homography
-CLEAR, SLIVER = 250.5 / 255 + 1e-6, 1e-3
-"""Part of a reduced pixel that must be background, and parts of a pixel below which they are left out."""
 WORST = 1.35
 """Light may differ by so much between two frames."""
 
@@ -199,58 +196,10 @@ def _small_view(
 
 
 def _reduced(state: State, small: Small) -> UInt8[np.ndarray, "sh sw"]:
-    """255 where (nearly) nothing but background is, at the size of `small`."""
-    out = np.full(small.shape[:2], 255, np.uint8)
-    mark_covered(np.ascontiguousarray(state), SEEN, CLEAR, out)
-    return out
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def mark_covered(state, free, least, out):
-    """0 in `out` where the pixels of `state` in its area are not `free` to the part `least`, as OpenCV's INTER_AREA."""
-    (height, width), (high, wide) = state.shape, out.shape
-    line, enough = np.empty(width, np.float32), least * (height / high) * (width / wide)
-    spans, shares = np.empty((wide, 2), np.int64), np.empty((wide, 2))
-    for column in range(wide):
-        spans[column, 0], spans[column, 1], shares[column, 0], shares[column, 1] = cell(column, width / wide, width)
-    for row in range(high):
-        first, last, before, after = cell(row, height / high, height)
-        line[:] = 0
-        covered = False
-        for y in range(first - 1, last + 1):
-            share = np.float32(before if y < first else (after if y == last else 1.0))
-            if share > 0:
-                found = np.uint8(0)
-                for x in range(width):
-                    other = state[y, x] != free
-                    line[x] += np.float32(0) if other else share
-                    found |= other
-                covered |= found != 0
-        if covered:
-            for column in range(wide):
-                left, right = spans[column]
-                total = 0.0
-                for x in range(left, right):
-                    total += line[x]
-                if shares[column, 0] > 0:
-                    total += line[left - 1] * shares[column, 0]
-                if shares[column, 1] > 0:
-                    total += line[right] * shares[column, 1]
-                if total <= enough:
-                    out[row, column] = 0
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def cell(number, size, most):
-    """What a reduced pixel of so many pixels covers: from one to before another, and shares of those beside, or 0."""
-    low = number * size
-    high = low + size
-    last = min(int(np.floor(high)), most - 1)
-    first = min(int(np.ceil(low)), last)
-    before, after = first - low, min(high - last, 1.0)
-    return first, last, before if before > SLIVER else 0.0, after if after > SLIVER else 0.0
+    """255 where nothing but background is, at the size of `small`."""
+    seen = np.where(state == SEEN, np.uint8(255), np.uint8(0))
+    area = cv2.resize(seen, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return np.where(area > 250, np.uint8(255), np.uint8(0))
 
 
 def _flow(target: Target, warped: Small, seen: UInt8[np.ndarray, "sh sw"]) -> Flow:

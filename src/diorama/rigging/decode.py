@@ -17,12 +17,14 @@ from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 from diorama.core.extras import need
 from diorama.errors import UsageError
 from diorama.rigging._decode_kernels import alike_mean, climb, even, nearest_in_color
-from diorama.rigging.silhouette import blur_of, covered, silhouette, without_white
+from diorama.rigging.silhouette import blur_of, silhouette, without_white
 
 TOLERANCES = (28.0, 12.0)
 """Levels of 255 within which neighbours are averaged, first and then."""
 STEP, EVEN = 2, 6.0
 """Pixels, and levels below which a channel may change over them where a colour is sure."""
+SOLID = 0.4
+"""The object's share in a pixel from which on its colour is relied on."""
 CELL = 2.0
 """Levels of 255 a side of the cells in which colours are counted."""
 PROMINENCE = 0.85
@@ -49,7 +51,10 @@ class Parts:
 
 
 def decode(
-    colored: UInt8[np.ndarray, "v t h w 3"], inside: Bool[np.ndarray, "v t h w"] | None = None, *, blur: float = -1.0
+    colored: UInt8[np.ndarray, "v t h w 3"],
+    inside: Bool[np.ndarray, "v t h w"] | None = None,
+    *,
+    blur: float | int | None = None,
 ) -> Parts:
     """Tell the parts of all views and frames apart.
 
@@ -65,7 +70,7 @@ def decode(
     alphas = np.stack([silhouette(p) for p in pictures]) if inside is None else inside.reshape(pictures.shape[:3])
     if not alphas.any():
         raise UsageError("part maps without an object", "decode", "give pictures of one object on white")
-    if blur < 0:
+    if blur is None:
         shown = np.flatnonzero(alphas.any(axis=(1, 2)))
         some = shown[:: max(1, len(shown) // LOOKED_AT)]
         blur = blur_of(pictures[some], alphas[some])
@@ -86,14 +91,14 @@ _Look = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"], Bool[n
 
 def _look(picture: UInt8[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"], blur: float) -> _Look:
     """A picture's colours without white, the same without noise, and where they are sure."""
-    own, solid = without_white(picture, inside, blur)
-    weight = np.where(inside, covered(inside, blur) ** 2, np.float32(0)).astype(np.float32)
+    own, share = without_white(picture, inside, blur)
+    weight = np.where(inside, share**2, np.float32(0)).astype(np.float32)
     smooth = own
     for tolerance in TOLERANCES:
         guide, smooth = smooth, np.zeros_like(own)
         alike_mean(guide, weight, tolerance, 2, smooth)
     core = np.zeros(inside.shape, bool)
-    even(smooth, solid, STEP, EVEN, core)
+    even(smooth, inside & (share > SOLID), STEP, EVEN, core)
     return own, smooth, core
 
 

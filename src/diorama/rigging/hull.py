@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from diorama.core.camera import Cameras
+from diorama.core.extras import need
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.geometry.nets import filled, surface_nets
@@ -61,13 +62,15 @@ def visual_hull(
         smooth: cells over which the solid is smoothed; edges where two silhouettes meet are none of the object's.
 
     Raises:
-        UsageError: the silhouettes have nothing in common within the box.
+        UsageError: the silhouettes have nothing in common within the box, or it is none.
     """
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()) or cells < 1:
+        raise UsageError(f"a box from {low} to {high} in {cells} cells", "visual_hull", "give corners that span a box")
     far = [_distances(inside) for inside in silhouettes.inside]
     seen = _within(silhouettes, far, low.astype(np.float64), high.astype(np.float64), COARSE)
     field, start, step = _within(silhouettes, far, *_box(seen), cells)
     if smooth > 0:
-        field = _smoothed(field, float(smooth))
+        field = need("scipy.ndimage").gaussian_filter(field, float(smooth), mode="nearest", truncate=3)
     if not (field < 0).any():
         raise UsageError("the silhouettes have nothing in common", "visual_hull", "check that the cameras fit them")
     field = np.pad(field, 1, constant_values=step)
@@ -131,15 +134,3 @@ def _box(grid: _Grid) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"
     if not len(kept):
         raise UsageError("the silhouettes have nothing in common", "visual_hull", "check that the cameras fit them")
     return low + step * (kept.min(axis=0) - 1), low + step * (kept.max(axis=0) + 1)
-
-
-def _smoothed(field: Field, sigma: float) -> Field:
-    """A Gaussian of `sigma` cells along each axis."""
-    reach = max(1, round(3 * sigma))
-    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    bell /= bell.sum()
-    for axis in range(3):
-        wide = np.pad(field, [(reach, reach) if i == axis else (0, 0) for i in range(3)], mode="edge")
-        length = field.shape[axis]
-        field = sum(share * np.take(wide, range(k, k + length), axis=axis) for k, share in enumerate(bell))
-    return field

@@ -36,9 +36,13 @@ def votes(
         count: how many parts there are.
 
     Pixels count as far as the surface looks at the camera: those at a rim may show what is behind.
+
+    Raises:
+        UsageError: maps without their cameras, or a part beyond `count`.
     """
-    if len(labels) != len(cameras):
-        raise UsageError(f"{len(labels)} part maps for {len(cameras)} cameras", "votes", "give one of each")
+    if len(labels) != len(cameras) or labels.max(initial=-1) >= count:
+        given = f"{len(labels)} part maps up to part {labels.max(initial=-1)}, {len(cameras)} cameras, {count} parts"
+        raise UsageError(given, "votes", "give a camera for each map, and all parts")
     found = np.zeros((len(vertices), count))
     normals = vertex_normals(vertices, faces).astype(np.float64)
     for number, picture in enumerate(labels):

@@ -32,8 +32,10 @@ def silhouette(picture: Picture) -> Silhouette:
     return found & np.concatenate([[False], areas * 1000 >= areas.max()])[labels]
 
 
-def without_white(picture: Picture, inside: Silhouette, blur: float) -> tuple[Float32[np.ndarray, "h w 3"], Silhouette]:
-    """The object's own colours, of a picture that was blurred over its edge; and where they are to be relied on.
+def without_white(
+    picture: Picture, inside: Silhouette, blur: float
+) -> tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"]]:
+    """The object's own colours, of a picture that was blurred over its edge, and its share in each pixel.
 
     Args:
         picture: on white.
@@ -42,7 +44,7 @@ def without_white(picture: Picture, inside: Silhouette, blur: float) -> tuple[Fl
     """
     share = covered(inside, blur)
     own = (picture - WHITE * (1 - share[..., None])) / np.maximum(share, 0.25)[..., None]
-    return np.clip(own, -20, 275).astype(np.float32), inside & (share > 0.4)
+    return np.clip(own, -20, 275).astype(np.float32), share
 
 
 def covered(inside: Silhouette, blur: float) -> Float32[np.ndarray, "h w"]:

@@ -84,10 +84,3 @@ class Surface:
         csgraph = need("scipy.sparse.csgraph")
         same = labels[self.edges[:, 0]] == labels[self.edges[:, 1]]
         return csgraph.connected_components(self.graph(same), directed=False)[1].astype(np.int64)
-
-    def distances(self, sources: Int64[np.ndarray, " s"]) -> Float64[np.ndarray, " n"]:
-        """Along edges, to the nearest source; inf where none can be reached."""
-        csgraph = need("scipy.sparse.csgraph")
-        if not len(sources):
-            return np.full(len(self.points), np.inf)
-        return np.asarray(csgraph.dijkstra(self.graph(), directed=False, indices=sources, min_only=True))

@@ -1,6 +1,7 @@
 """Which part hangs on which, and where it turns (SP4D, our section 3.4)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
@@ -8,6 +9,9 @@ from jaxtyping import Float32, Float64, Int32, Int64
 from diorama.core.extras import need
 from diorama.errors import UsageError
 from diorama.rigging.surface import Surface
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 NEAR = 0.01
 """Sides of the box within which parts that share no edge still touch."""
@@ -65,10 +69,12 @@ def part_tree(surface: Surface, labels: Labels, count: int, *, root: int = -1) -
     if len(lacking):
         raise UsageError(f"part {lacking[0]} has no surface", "part_tree", "leave it out")
     touch = contacts(surface, labels, count)
-    edges = _spanning(touch.length)
-    area = np.bincount(labels, surface.areas, count)
-    chosen = root if root >= 0 else _middle(edges, area)
-    parents = _hung(edges, chosen, count)
+    csgraph = need("scipy.sparse.csgraph")
+    # sparse before it is a graph: of a dense matrix, scipy takes the shortest contacts for none
+    tree = csgraph.minimum_spanning_tree(need("scipy.sparse").csr_matrix(-touch.length))
+    chosen = root if root >= 0 else _middle(tree, np.bincount(labels, surface.areas, count))
+    above = csgraph.breadth_first_order(tree, chosen, directed=False)[1]
+    parents = np.maximum(above, -1).astype(np.int32)  # scipy says -9999 of the root
     joints = np.empty((count, 3))
     for part, parent in enumerate(parents):
         own = labels == part
@@ -143,36 +149,7 @@ def _groups(length: Float64[np.ndarray, "k k"]) -> Int64[np.ndarray, " k"]:
     return need("scipy.sparse.csgraph").connected_components(length > 0, directed=False)[1].astype(np.int64)
 
 
-def _spanning(length: Float64[np.ndarray, "k k"]) -> list[tuple[int, int]]:
-    """Edges of the tree with the most contact (Prim); all parts can be reached."""
-    count = len(length)
-    inside, edges = [0], []
-    while len(inside) < count:
-        reach = length[inside].copy()
-        reach[:, inside] = -1
-        row, other = np.unravel_index(int(reach.argmax()), reach.shape)
-        edges.append((inside[int(row)], int(other)))
-        inside.append(int(other))
-    return edges
-
-
-def _middle(edges: list[tuple[int, int]], area: Float64[np.ndarray, " k"]) -> int:
+def _middle(tree: "csr_matrix", area: Float64[np.ndarray, " k"]) -> int:
     """The part from which the surface is the fewest steps away."""
-    graph = np.full((len(area), len(area)), np.inf)
-    for a, b in edges:
-        graph[a, b] = graph[b, a] = 1
-    steps = need("scipy.sparse.csgraph").shortest_path(np.where(np.isinf(graph), 0, graph), directed=False)
+    steps = need("scipy.sparse.csgraph").shortest_path(abs(tree), directed=False, unweighted=True)
     return int((steps * area[None]).sum(axis=1).argmin())
-
-
-def _hung(edges: list[tuple[int, int]], root: int, count: int) -> Int32[np.ndarray, " k"]:
-    parents, waiting = np.full(count, -1, np.int32), [root]
-    open_edges = list(edges)
-    while waiting:
-        part = waiting.pop()
-        for edge in [e for e in open_edges if part in e]:
-            other = edge[0] if edge[1] == part else edge[1]
-            parents[other] = part
-            waiting.append(other)
-            open_edges.remove(edge)
-    return parents
