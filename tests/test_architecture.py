@@ -79,7 +79,7 @@ def test_importing_loads_no_heavy_library() -> None:
 
 LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
-    *("diorama.pipelines.rig_set", "diorama.diffusion", "diorama.train", "diorama.bench"),
+    *("diorama.pipelines.rig", "diorama.pipelines.part", "diorama.diffusion", "diorama.train", "diorama.bench"),
     *("diorama.pipelines.decompose", "diorama.pipelines.animate", "diorama.pipelines.person"),
     *("diorama.pipelines.character", "diorama.pipelines._character", "diorama.rigging"),
 )

@@ -33,7 +33,7 @@ from diorama.train.config import TrainConfig
 from diorama.train.draws import Draws
 from diorama.train.loop import train
 from diorama.train.recipes import _objects, parts
-from diorama.train.recipes._contrast import PartProjector, part_contrast, regions
+from diorama.train.recipes._contrast import PartProjector, part_contrast, regions, taken_widths
 from diorama.train.recipes._encoders import encoders_for
 from diorama.train.recipes._initial import find_weights
 from diorama.train.recipes._people import PeopleRecipe
@@ -519,7 +519,7 @@ def test_features_are_taken_at_a_half_and_a_quarter() -> None:
     with parts.overheard(network) as heard:
         parts.predict(network, torch.randn(1, 4, 2, 8, 8), torch.zeros(1), told)
     assert [tuple(each.shape) for each in heard] == [(2, 64, 4, 4), (2, 96, 2, 2)]
-    assert [head[0].in_features for head in PartProjector(shape).heads] == [64, 96]
+    assert [head[0].in_features for head in PartProjector(taken_widths(shape)).heads] == [64, 96]
 
 
 def test_parts_have_the_colours_of_the_input_view() -> None:

@@ -19,8 +19,8 @@ class Score:
 
     model: str
     name: str
-    value: float
-    goal: float
+    value: float | int
+    goal: float | int
     at_least: bool = True
     unit: str = ""
 

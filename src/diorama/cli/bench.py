@@ -22,14 +22,16 @@ class Bench:
     "decompose": people, occluders, scene and bodies against the theatre's truth; a minute a clip.
     "animate", "person": the tables of MIMO and of SCD in miniature: variants of a small network are trained under the
     same budget and measured, also for each kind of clip. The same command goes on after an interruption.
+    "parts": rigs from part maps, views from one picture, and pictures to models, of creatures never tuned on; with
+    --train-steps also SP4D's table in miniature.
     """
 
-    suite: tyro.conf.Positional[Literal["embedded", "decompose", "animate", "person"]]
+    suite: tyro.conf.Positional[Literal["embedded", "decompose", "animate", "person", "parts"]]
     """What to measure."""
     models: tuple[Literal["codec-s", "backbone-s", "depth-s"], ...] = ("codec-s", "backbone-s", "depth-s")
     """Which models (embedded)."""
     clips: int | None = None
-    """Held-out clips, and actors to be told apart: 10; of the tables 100."""
+    """Held-out clips, and actors to be told apart: 10; of the tables 100; of parts 40 creatures."""
     frames: int = 8
     """Of each clip (decompose: 24 are better)."""
     steps: int = 12
@@ -44,8 +46,10 @@ class Bench:
     """Rows that are trained; all by default."""
     weights: str = ""
     """Folder with the files of LPIPS and I3D; without it, named stand-ins are used."""
-    out: str = "runs/bench-people"
-    """Folder of the tables' clips, variants and results."""
+    init: str = ""
+    """Folder of weights that the variants begin with (parts)."""
+    out: str = ""
+    """Folder of the tables' clips, variants and results (default: runs/bench-people, runs/bench-parts)."""
     common: Common = Common()
 
     def run(self) -> int:
@@ -73,7 +77,7 @@ class Bench:
         from diorama.bench.miniature.training import MiniatureConfig
 
         config = MiniatureConfig(
-            out=self.out,
+            out=self.out or "runs/bench-people",
             minutes=None if self.train_steps is not None else self.minutes,
             steps=self.train_steps,
             clips=100 if self.clips is None else self.clips,
@@ -93,6 +97,19 @@ class Bench:
 
             rows = decomposition_scores(held_out_clips(clips, frames=self.frames), progress=progress)
             return scores_of(rows), f"\n{tag_table(rows)}\n"
+        if self.suite == "parts":
+            from diorama.bench.parts import VARIANTS, PartsBenchConfig, measure_parts
+
+            count, steps = 40 if self.clips is None else self.clips, self.train_steps or 0
+            config = PartsBenchConfig(
+                count,
+                variants=self.variants or tuple(VARIANTS),
+                train_steps=steps,
+                init=self.init,
+                out=self.out or "runs/bench-parts",
+            )
+            scores, more = measure_parts(config, progress)
+            return scores, f"\n{more}\n"
         from diorama.bench.embedded import BenchConfig, measure
 
         return measure(BenchConfig(self.models, clips, self.frames, self.steps), progress=progress), ""

@@ -19,6 +19,7 @@ from diorama.cli.bench import Bench
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
 from diorama.cli.data import Data
 from diorama.cli.models import Models
+from diorama.cli.parts import PartsCommand, RigCommand
 from diorama.cli.people import AnimateCommand, DecomposeCommand, PersonCommand
 from diorama.cli.train import Train
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
@@ -28,6 +29,8 @@ Command: TypeAlias = (
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
     | Annotated[AnimateCommand, tyro.conf.subcommand("animate")]
     | Annotated[PersonCommand, tyro.conf.subcommand("person")]
+    | Annotated[PartsCommand, tyro.conf.subcommand("parts")]
+    | Annotated[RigCommand, tyro.conf.subcommand("rig")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -35,7 +38,10 @@ Command: TypeAlias = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
-COMMANDS = ("stereo", "decompose", "animate", "person", "reproduce", "data", "models", "train", "bench", "doctor")
+COMMANDS = (
+    *("stereo", "decompose", "animate", "person", "parts", "rig"),
+    *("reproduce", "data", "models", "train", "bench", "doctor"),
+)
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}
 UNHEARD = 141
 """The exit code of a program whose reader has gone, as shells give it."""

@@ -61,7 +61,7 @@ def rigged(
     if root >= 0 and root not in used:
         raise UsageError(f"part {root} has no surface", "rigged", f"choose a root among {used.tolist()}")
     surface = Surface.of(mesh.vertices, mesh.faces)
-    places = _of_places(surface, own, len(used))
+    places = of_places(surface, own, len(used))
     chosen = int(np.searchsorted(used, root)) if root >= 0 else -1
     tree = part_tree(surface, places, len(used), root=chosen) if tree is None else tree
     if len(tree.parents) != len(used):
@@ -79,7 +79,7 @@ def rigged(
     return Rig(figure, place[own].astype(np.int64), lost)
 
 
-def _of_places(surface: Surface, labels: Int64[np.ndarray, " v"], count: int) -> Int64[np.ndarray, " n"]:
+def of_places(surface: Surface, labels: Int64[np.ndarray, " v"], count: int) -> Int64[np.ndarray, " n"]:
     """The label of each place: where vertices are joined, that of most of them; every part keeps a place."""
     said = np.zeros((len(surface.points), count))
     np.add.at(said, (surface.of_vertex, labels), 1)

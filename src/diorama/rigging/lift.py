@@ -44,20 +44,30 @@ def votes(
         given = f"{len(labels)} part maps up to part {labels.max(initial=-1)}, {len(cameras)} cameras, {count} parts"
         raise UsageError(given, "votes", "give a camera for each map, and all parts")
     found = np.zeros((len(vertices), count))
-    normals = vertex_normals(vertices, faces).astype(np.float64)
     for number, picture in enumerate(labels):
-        camera = cameras[number : number + 1]
-        seen = rasterize(vertices, faces, camera)
-        shown = (seen.face_ids >= 0) & (picture >= 0)
-        if not shown.any():
-            continue
-        corners, shares = faces[seen.face_ids[shown]], seen.barycentrics[shown].astype(np.float64)
-        towards = camera.centers[0].astype(np.float64) - vertices
-        facing = (normals * towards).sum(axis=1) / np.maximum(np.linalg.norm(towards, axis=1), 1e-12)
-        weights = shares * np.clip(facing, 0.05, 1)[corners] ** 2
-        flat = corners * count + picture[shown][:, None].astype(np.int64)
-        found += np.bincount(flat.ravel(), weights.ravel(), found.size).reshape(found.shape)
+        pixels, corners, weights = sightings(vertices, faces, cameras[number : number + 1])
+        said = picture[pixels].astype(np.int64)
+        flat = (corners * count + said[:, None])[said >= 0]
+        found += np.bincount(flat.ravel(), weights[said >= 0].ravel(), found.size).reshape(found.shape)
     return found
+
+
+def sightings(
+    vertices: Float32[np.ndarray, "v 3"], faces: Int32[np.ndarray, "f 3"], camera: Cameras
+) -> tuple[
+    tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]], Int64[np.ndarray, "n 3"], Float64[np.ndarray, "n 3"]
+]:
+    """What one camera sees of a surface: the pixels (rows, columns), the corners of the face that each shows, and what
+    it counts for them, which is little where the surface turns away.
+    """
+    towards = camera.centers[0].astype(np.float64) - vertices
+    normals = vertex_normals(vertices, faces).astype(np.float64)
+    facing = (normals * towards).sum(axis=1) / np.maximum(np.linalg.norm(towards, axis=1), 1e-12)
+    seen = rasterize(vertices, faces, camera)
+    rows, columns = np.nonzero(seen.face_ids >= 0)
+    pixels = rows.astype(np.int64), columns.astype(np.int64)
+    corners = faces[seen.face_ids[pixels]].astype(np.int64)
+    return pixels, corners, seen.barycentrics[pixels].astype(np.float64) * np.clip(facing, 0.05, 1)[corners] ** 2
 
 
 def lifted(surface: Surface, given: Float64[np.ndarray, "v k"]) -> Labels:
@@ -70,19 +80,26 @@ def lifted(surface: Surface, given: Float64[np.ndarray, "v k"]) -> Labels:
     Raises:
         UsageError: nobody voted.
     """
-    sparse, linalg = need("scipy.sparse"), need("scipy.sparse.linalg")
     said = np.zeros((len(surface.points), given.shape[1]))
     np.add.at(said, surface.of_vertex, given)
     total = said.sum(axis=1)
     if not (total > 0).any():
         raise UsageError("no part is seen on the surface", "lifted", "check that cameras and part maps fit the mesh")
+    return without_islands(surface, spread(surface, said, total).argmax(axis=1).astype(np.int64))
+
+
+def spread(
+    surface: Surface, said: Float64[np.ndarray, "n k"], total: Float64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "n k"]:
+    """Means that were said of places (sums, and what they count), carried on to places of which little was said."""
+    sparse, linalg = need("scipy.sparse"), need("scipy.sparse.linalg")
     stiffness, mass = surface.laplacian
     trust = np.minimum(total / SURE, 1.0)
     area = mass.diagonal()
     system = sparse.diags(area * (trust + 1e-6)) + SPREAD * surface.size**2 * stiffness
-    wanted = (area * trust / np.maximum(total, 1e-12))[:, None] * said
-    shares = linalg.splu(system.tocsc()).solve(wanted)
-    return without_islands(surface, shares.argmax(axis=1).astype(np.int64))
+    means = np.concatenate([said / np.maximum(total, 1e-12)[:, None], np.ones((len(said), 1))], axis=1)
+    carried = np.asarray(linalg.splu(system.tocsc()).solve((area * trust)[:, None] * means))
+    return carried[:, :-1] / np.maximum(carried[:, -1:], 1e-9)
 
 
 def without_islands(surface: Surface, labels: Labels) -> Labels:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 NEAR = 0.01
 """Sides of the box within which parts that share no edge still touch."""
+MEETS = 0.45
+"""Share of the contact of two parts from which on a third one is touched, too."""
+FORK = 2.0
+"""Radii of a joint within which another one is at the same place."""
+ACROSS = 0.08
+"""Sides of the box beyond the smallest gap within which parts are near each other."""
 Labels = Int64[np.ndarray, " n"]
 
 
@@ -74,13 +80,32 @@ def part_tree(surface: Surface, labels: Labels, count: int, *, root: int = -1) -
     tree = csgraph.minimum_spanning_tree(need("scipy.sparse").csr_matrix(-touch.length))
     chosen = root if root >= 0 else _middle(tree, np.bincount(labels, surface.areas, count))
     above = csgraph.breadth_first_order(tree, chosen, directed=False)[1]
-    parents = np.maximum(above, -1).astype(np.int32)  # scipy says -9999 of the root
+    parents = _at_forks(np.maximum(above, -1).astype(np.int32), touch)  # scipy says -9999 of the root
     joints = np.empty((count, 3))
     for part, parent in enumerate(parents):
         own = labels == part
         weight = np.maximum(surface.areas[own], 1e-15)
         joints[part] = touch.middle[part, parent] if parent >= 0 else np.average(surface.points[own], 0, weight)
     return PartTree(parents, joints.astype(np.float32))
+
+
+def _at_forks(parents: Int32[np.ndarray, " k"], touch: Contacts) -> Int32[np.ndarray, " k"]:
+    """Where three parts meet, the one nearest the root bears the two others, whichever of them touch more.
+
+    A part that hangs on `b` just where `b` itself hangs on `a`, and touches `a`, hangs on `a`: a branch at a fork.
+    """
+    parents = parents.copy()
+    changed = True
+    while changed:
+        changed = False
+        for part, b in enumerate(parents):
+            a = parents[b] if b >= 0 else -1
+            if a < 0 or touch.length[part, a] < MEETS * touch.length[part, b]:
+                continue
+            apart = np.linalg.norm(touch.middle[part, b] - touch.middle[b, a])
+            if apart < FORK * touch.length[b, a] / (2 * np.pi):
+                parents[part], changed = a, True
+    return parents
 
 
 def contacts(surface: Surface, labels: Labels, count: int) -> Contacts:
@@ -133,16 +158,21 @@ def _bridge(
     length: Float64[np.ndarray, "k k"],
     moment: Float64[np.ndarray, "k k 3"],
 ) -> None:
-    """Join the first group of parts to the nearest place of any other."""
+    """Join the first group of parts to another: the two parts that come near each other over the largest area."""
     spatial = need("scipy.spatial")
     ours = group[labels] == 0
     here, there = np.flatnonzero(ours), np.flatnonzero(~ours)
     far, nearest = spatial.cKDTree(surface.points[here]).query(surface.points[there])
-    best = int(far.argmin())
-    one, other = here[nearest[best]], there[best]
-    middle, small = (surface.points[one] + surface.points[other]) / 2, 1e-9 * surface.size
-    for a, b in ((labels[one], labels[other]), (labels[other], labels[one])):
-        length[a, b], moment[a, b] = small, small * middle
+    close = far <= far.min() + ACROSS * surface.size
+    one, other = here[nearest[close]], there[close]
+    areas = np.zeros_like(length)
+    np.add.at(areas, (labels[one], labels[other]), surface.areas[other])
+    a, b = np.unravel_index(areas.argmax(), areas.shape)
+    both = (labels[one] == a) & (labels[other] == b)
+    middle = (surface.points[one[both]] + surface.points[other[both]]).mean(axis=0) / 2
+    small = 1e-9 * surface.size
+    for x, y in ((a, b), (b, a)):
+        length[x, y], moment[x, y] = small, small * middle
 
 
 def _groups(length: Float64[np.ndarray, "k k"]) -> Int64[np.ndarray, " k"]:

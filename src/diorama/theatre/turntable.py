@@ -85,7 +85,7 @@ def film(
     places = (places - (low + high) / 2) / scale
     azimuths = (float(start) + np.arange(views) * 360 / views).astype(np.float32)
     radius = float(np.linalg.norm(places, axis=-1).max())
-    cameras = _around(azimuths, float(elevation), radius, size)
+    cameras = around(azimuths, float(elevation), radius, size)
     surface = put_together([figure.mesh], [places.astype(np.float32)], [figure.face_parts])
     lamp_light = light or Light((-0.4, 0.8, 0.6))
     shape = (views, len(motion), size, size)
@@ -108,8 +108,15 @@ def film(
     )
 
 
-def _around(azimuths: Float32[np.ndarray, " v"], elevation: float, radius: float, size: int) -> Cameras:
-    """Cameras around the origin that hold a ball."""
+def around(azimuths: Float32[np.ndarray, " v"], elevation: float, radius: float, size: int) -> Cameras:
+    """Cameras around the origin that hold a ball.
+
+    Args:
+        azimuths: degrees; 0 looks from +Z, 90 from +X.
+        elevation: degrees.
+        radius: of the ball, metres.
+        size: pixels a side.
+    """
     half = np.radians(FIELD_OF_VIEW) / 2
     away = radius / (FILLED * np.sin(half))
     turn, up = np.radians(azimuths.astype(np.float64)), np.radians(elevation)

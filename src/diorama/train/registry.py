@@ -60,6 +60,16 @@ _SP4D = {
     "checkpointing": True,
     "drop": ("image=0.1", "context=0.1"),
 }
+_TURNS: dict[str, Any] = {
+    "lr": 2e-3,
+    "batch": 6,
+    "optimizer": "muon",
+    "ema": 0.995,
+    "warmup": 50,
+    "weight_decay": 0.01,
+    "drop": ("image=0.05",),
+}
+_SMALL = "diorama.train.recipes.parts_small"
 _CODEC = "diorama.train.codec_recipe"
 _CODING = {"minutes": 60.0, "batch": 6, "lr": 3e-3, "weight_decay": 1e-4}
 _CLIPS: dict[str, Any] = {"lr": 5e-4, "warmup": 20, "batch": 2, "ema": 0.98, "person_weight": 8.0, "detail_weight": 2.0}
@@ -140,6 +150,12 @@ RECIPES: dict[str, Entry] = {
     ),
     "scd-stage1": Entry(f"{_PERSON}:stage1", "SCD, pictures: one network that reads its own reference", _MOORE),
     "scd-stage2": Entry(f"{_PERSON}:stage2", "SCD, videos: motion modules alone", {**_MOORE, **_VIDEO}),
+    "parts-stage1": Entry(f"{_SMALL}:stage1", "the same, colours alone: parts begins with it (--init)", _TURNS),
+    "parts": Entry(f"{_SMALL}:stage2", "the embedded generator of parts: from one view to all around", _TURNS),
+    "parts-no-fusion": Entry(f"{_SMALL}:without_fusion", "parts whose branches do not talk, for comparison", _TURNS),
+    "parts-no-contrast": Entry(
+        f"{_SMALL}:without_contrast", "parts without the contrastive loss, for comparison", _TURNS
+    ),
     "sp4d-stage1": Entry(f"{_PARTS}:stage1", "SP4D, colours of an object from all around (SV4D 2.0)", _SP4D),
     "sp4d-stage2": Entry(f"{_PARTS}:stage2", "SP4D, colours and parts in two branches", _SP4D),
 }

@@ -138,7 +138,7 @@ def _table(nodes: list[dict], key: str, default: tuple[float, ...]) -> Float64[n
     return found.reshape(len(nodes), len(default))
 
 
-def _matrix(values: list[float]) -> Float64[np.ndarray, "4 4"]:
+def _matrix(values: list[float | int]) -> Float64[np.ndarray, "4 4"]:
     found = np.array(values, np.float64).reshape(4, 4).T
     if not np.isfinite(found).all() or not np.allclose(found[3], [0, 0, 0, 1], atol=1e-6):
         raise ValueError("a node's matrix is not finite or not affine")

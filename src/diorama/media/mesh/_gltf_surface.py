@@ -44,7 +44,7 @@ class Surface:
         blended = np.zeros((len(self.weights), 3, 4))
         for k in range(self.weights.shape[1]):
             blended += self.weights[:, k, None, None] * moves[self.joints[:, k], :3]
-        return replace(self.mesh, vertices=_moved(self.mesh.vertices, blended))
+        return replace(self.mesh, vertices=moved(self.mesh.vertices, blended))
 
 
 def read_surfaces(document: Document, mesh: int) -> list[Surface]:
@@ -54,10 +54,9 @@ def read_surfaces(document: Document, mesh: int) -> list[Surface]:
         document.spend("primitives", 1)
         if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
             _log.warning("%s: points or lines are left out", document.path)
-        else:
-            surface = _surface(document, primitive)
-            if surface is not None:
-                found.append(surface)
+        surface = _surface(document, primitive)
+        if surface is not None:
+            found.append(surface)
     return found
 
 
@@ -103,14 +102,27 @@ def vertex_colors(mesh: Mesh) -> UInt8[np.ndarray, "v 3"]:
     return np.full((len(mesh.vertices), 3), GREY, np.uint8) if mesh.colors is None else mesh.colors
 
 
-def _surface(document: Document, primitive: Json) -> Surface | None:
-    attributes = primitive["attributes"]
-    places = as_floats(document, attributes["POSITION"], (3,))
+def read_triangles(
+    document: Document, primitive: Json
+) -> tuple[Float32[np.ndarray, "v 3"], Int32[np.ndarray, "f 3"]] | None:
+    """Positions, as stored and all of them, and triangles of a primitive; none where no triangle has three corners.
+
+    What `read_surfaces` finds has just these vertices, in this order.
+    """
+    if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
+        return None
+    places = as_floats(document, primitive["attributes"]["POSITION"], (3,))
     document.spend("vertices", len(places))
     check_near(places)
     faces = _faces(document, primitive, len(places))
-    if not len(faces):
+    return (places, faces) if len(faces) else None
+
+
+def _surface(document: Document, primitive: Json) -> Surface | None:
+    found = read_triangles(document, primitive)
+    if found is None:
         return None
+    attributes, (places, faces) = primitive["attributes"], found
     joints, weights = _binding(document, attributes, len(places))
     albedo = read_albedo(document, primitive)
     uvs = as_floats(document, attributes["TEXCOORD_0"], (2,)) if "TEXCOORD_0" in attributes else None
@@ -192,13 +204,14 @@ def check_near(places: Float[np.ndarray, "*n 3"]) -> None:
 def _placed(mesh: Mesh, move: Float64[np.ndarray, "1 3 4"], *, flip: bool) -> Mesh:
     faces = np.ascontiguousarray(mesh.faces[:, ::-1]) if flip else mesh.faces
     uv_faces = None if mesh.uvs is None else faces
-    return replace(mesh, vertices=_moved(mesh.vertices, move), faces=faces, uv_faces=uv_faces)
+    return replace(mesh, vertices=moved(mesh.vertices, move), faces=faces, uv_faces=uv_faces)
 
 
-def _moved(vertices: Float32[np.ndarray, "v 3"], moves: Float64[np.ndarray, "n 3 4"]) -> Float32[np.ndarray, "v 3"]:
-    moved = (moves[..., :3] @ vertices[:, :, None])[..., 0] + moves[..., 3]
-    check_near(moved)
-    return moved.astype(np.float32)
+def moved(vertices: Float32[np.ndarray, "v 3"], moves: Float64[np.ndarray, "n 3 4"]) -> Float32[np.ndarray, "v 3"]:
+    """Positions after a matrix each, or one for all; refused like those of `check_near`."""
+    found = (moves[..., :3] @ vertices[:, :, None])[..., 0] + moves[..., 3]
+    check_near(found)
+    return found.astype(np.float32)
 
 
 def _widened(array: np.ndarray, width: int) -> np.ndarray:

@@ -4,6 +4,8 @@ The pose in which the file puts its nodes becomes the rest pose; sizes are those
 one texture or vertex colours: where several materials meet, their colours are taken at the vertices.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +36,21 @@ def read_glb(path: Path, *, max_bytes: int = FILE_BYTES) -> Asset:
     """
     path = local_path(path)
     try:
-        with np.errstate(all="ignore"):  # what overflows is not finite, and is refused as such
+        with rules_kept(path):
             return _asset(Document(path, max_bytes))
     except (MediaError, DamagedMediaError, LimitError):
         raise
     except DioramaError as error:  # of values that the file's numbers do not make
         what = ": ".join(part for part in (error.where, error.what) if part)
         raise DamagedMediaError(what, path, error.fix) from error
+
+
+@contextmanager
+def rules_kept(path: Path) -> Iterator[None]:
+    """What a document that breaks the rules of glTF leads to within the block becomes a `DamagedMediaError`."""
+    try:
+        with np.errstate(all="ignore"):  # what overflows is not finite, and is refused as such
+            yield
     except BROKEN as error:
         detail = f"{error} is missing or unknown" if isinstance(error, KeyError) else str(error)
         detail = " ".join(detail.split())[:300]

@@ -27,18 +27,26 @@ def taken_levels(shape: ViewShape) -> list[int]:
     return [level for level in LEVELS if level < len(shape.widths)]
 
 
-class PartProjector(nn.Module):
-    """Features of a region to a direction in 128 dimensions, by a perceptron for each level."""
+def taken_widths(shape: ViewShape) -> list[int]:
+    """Their channels."""
+    return [shape.widths[level] for level in taken_levels(shape)]
 
-    def __init__(self, shape: ViewShape) -> None:
+
+class PartProjector(nn.Module):
+    """Features of a region to a direction in 128 dimensions, by a perceptron for each level.
+
+    Args:
+        widths: channels of the levels that are taken.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        widths = [shape.widths[level] for level in taken_levels(shape)]
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, FEATURES)) for width in widths
         )
 
     def forward(self, features: Float[torch.Tensor, "r c"], number: int) -> Float[torch.Tensor, "r d"]:
-        """Unit vectors; `number` is the place of the level in `taken_levels`."""
+        """Unit vectors; `number` is the place of the level."""
         return nn.functional.normalize(self.heads[number](features), dim=-1)
 
 

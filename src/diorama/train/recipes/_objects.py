@@ -30,11 +30,18 @@ class Round:
     Attributes:
         frames, views: how many; the input view is one more.
         size: pixels a side.
+        input_too: the input view is the first of the views, and not one more.
     """
 
     frames: int
     views: int
     size: int
+    input_too: bool = False
+
+    @property
+    def needed(self) -> int:
+        """Views that a sample must have."""
+        return self.views + (not self.input_too)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ class Object:
         parts: the part of each pixel, -1 beside the object.
         colored: the parts in their colours, on white; colours are those of the input view's axes.
         given: the input view.
-        azimuths: of the views against the input view, radians in (0, 2 pi).
+        azimuths: of the views against the input view, radians in [0, 2 pi).
     """
 
     image: UInt8[np.ndarray, "v t h w 3"]
@@ -60,7 +67,7 @@ def objects(folder: str, shape: Round, *, part: Part, seed: int) -> Shards | The
     """Shards where a folder is named, else the theatre, in the very cameras of the published sampler."""
     if folder:
         return open_shards(Path(folder), part=part)
-    config = DatasetConfig("parts", shape.size, shape.frames, FPS, shape.views + 1, theatre_seed(seed, part))
+    config = DatasetConfig("parts", shape.size, shape.frames, FPS, shape.needed, theatre_seed(seed, part))
     return Theatre(config)
 
 
@@ -80,15 +87,16 @@ def chosen(sample: Sample, shape: Round, rng: np.random.Generator) -> Object:
     """Views and frames of a sample; the first frame is its own first, where the parts' centres were taken."""
     image, parts, azimuths = (sample.arrays[name] for name in ("image", "parts", "azimuths"))
     views, frames, height, width = parts.shape
-    if views <= shape.views or frames < shape.frames or (height, width) != (shape.size, shape.size):
+    if views < shape.needed or frames < shape.frames or (height, width) != (shape.size, shape.size):
         found = f"a sample of {views} views x {frames} frames of {width}x{height}"
-        needed = f"{shape.views + 1} views, {shape.frames} frames and {shape.size} pixels"
+        needed = f"{shape.needed} views, {shape.frames} frames and {shape.size} pixels"
         raise UsageError(found, "--data", f"make a set with {needed}, or more views and frames")
     widest = min(MOST_STRIDE, (frames - 1) // max(shape.frames - 1, 1)) if shape.frames > 1 else 1
     times = np.arange(shape.frames) * int(rng.integers(1, widest + 1))
     given = int(rng.integers(views))
     turned = (azimuths - azimuths[given]) % 360
-    drawn = rng.permutation(np.array([view for view in range(views) if view != given], np.int64))[: shape.views]
+    drawn = rng.permutation(np.array([view for view in range(views) if view != given], np.int64))
+    drawn = np.concatenate([np.full(int(shape.input_too), given, np.int64), drawn])[: shape.views]
     others = drawn[np.argsort(turned[drawn], kind="stable")]
     low, high = sample.arrays["box"]
     palette = part_colors(sample.arrays["part_centers"], low, high, float(azimuths[given]))

@@ -34,7 +34,7 @@ from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of
 from diorama.train.preview import grid, to_picture
 from diorama.train.recipe import Batch, Loss, Networks, Recipe
-from diorama.train.recipes._contrast import LEAST, PartProjector, contrast, overheard
+from diorama.train.recipes._contrast import LEAST, PartProjector, contrast, overheard, taken_widths
 from diorama.train.recipes._encoders import Encoders, encoders_for
 from diorama.train.recipes._initial import Weights, find_weights
 from diorama.train.recipes._objects import Round, encoded, object_of, objects
@@ -135,7 +135,7 @@ class PartsRecipe(Recipe):
             rgb = self._single(weights)
             dual = DualUNet.of(rgb.shape)
             dual.start_from(rgb)
-        return {"dual": dual, "projector": PartProjector(dual.shape)}
+        return {"dual": dual, "projector": PartProjector(taken_widths(dual.shape))}
 
     def _single(self, weights: Weights) -> ViewUNet:
         if self.config.size == "tiny" and "single" not in weights:

@@ -1,0 +1,106 @@
+"""``diorama bench parts``: rigs from part maps, views from one picture, and both together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diorama.bench.parts_pictures import picture_rows, picture_scores
+from diorama.bench.parts_rig import family_table, rig_rows, rig_scores
+from diorama.bench.parts_views import ViewRow, row_of, segmented_row, view_rows, view_table
+from diorama.bench.scores import Score
+from diorama.core.progress import Progress, Silent
+from diorama.diffusion.parts_generate import EMBEDDED, load_parts
+from diorama.errors import UsageError
+from diorama.train.options import start
+
+VARIANTS = {
+    "full": ("parts", "with both"),
+    "no-fusion": ("parts-no-fusion", "without BiDiFuse"),
+    "no-contrast": ("parts-no-contrast", "without the contrastive loss"),
+}
+GOAL_MIOU, GOAL_ARI = 0.68, 0.60
+"""Of the published network, on its own data."""
+
+
+@dataclass(frozen=True)
+class PartsBenchConfig:
+    """What is measured.
+
+    Attributes:
+        creatures: how many, of those that nothing was tuned or trained on.
+        what: some of "rig", "views", "pictures".
+        size: pixels of the part maps of "rig".
+        variants: rows of the table that are trained here for equally many steps.
+        train_steps: of each of them; 0: none are trained.
+        init: folder of weights that all variants begin with.
+        out: folder of the variants.
+    """
+
+    creatures: int = 40
+    what: tuple[str, ...] = ("rig", "views", "pictures")
+    size: int = 384
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    train_steps: int = 0
+    init: str = ""
+    out: str = "runs/bench-parts"
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in self.what if name not in ("rig", "views", "pictures")]
+        wrong += [name for name in self.variants if name not in VARIANTS]
+        if wrong or self.creatures < 1 or not 64 <= self.size <= 1024:
+            given = f"{', '.join(wrong) or 'sizes'}, {self.creatures} creatures, {self.size} pixels"
+            raise UsageError(given, "bench parts", f"variants are {', '.join(VARIANTS)}; 1 creature, 64 pixels or more")
+
+
+def measure_parts(config: PartsBenchConfig, progress: Progress | None = None) -> tuple[list[Score], str]:
+    """The scores, and tables beside them."""
+    told = progress or Silent()
+    scores: list[Score] = []
+    more: list[str] = []
+    if "rig" in config.what:
+        rows = rig_rows(config.creatures, size=config.size, progress=told)
+        scores += rig_scores(rows)
+        more.append(family_table(rows))
+    if "views" in config.what:
+        groups = view_groups(config, told)
+        scores += view_scores(groups[0][1])
+        more.append(view_table(groups))
+    if "pictures" in config.what:
+        scores += picture_scores(picture_rows(config.creatures, progress=told))
+    return scores, "\n\n".join(more)
+
+
+def view_groups(config: PartsBenchConfig, progress: Progress) -> list[tuple[str, list[ViewRow]]]:
+    """Rows of what ships, of the variants that are trained here, and of the baseline."""
+    shipped = row_of(load_parts(EMBEDDED))
+    groups = [("parts-s", view_rows(shipped, config.creatures, title="parts-s", progress=progress))]
+    for name in config.variants if config.train_steps else ():
+        network = load_parts(_trained(name, config, progress))
+        rows = view_rows(row_of(network), config.creatures, title=name, progress=progress)
+        groups.append((f"{VARIANTS[name][1]}, {config.train_steps} steps", rows))
+    plain = view_rows(segmented_row, config.creatures, title="segments", progress=progress)
+    return [*groups, ("colour segments of each true picture", plain)]
+
+
+def _trained(name: str, config: PartsBenchConfig, progress: Progress) -> Path:
+    """The weights of a variant; trained where they are not there yet."""
+    folder = Path(config.out) / name
+    result = folder / "result" / "parts-s.safetensors"
+    if not result.is_file():
+        given = {"steps": config.train_steps, "out": str(folder), "init": config.init, "preview_every": 0.0}
+        start(VARIANTS[name][0], {**given, "resume": (folder / "checkpoints").is_dir()}, progress)
+    return result
+
+
+def view_scores(rows: Sequence[ViewRow]) -> list[Score]:
+    """Against the published network's figures."""
+
+    def mean(setting: str, name: str) -> float:
+        return sum(float(getattr(getattr(row, setting), name)) for row in rows) / max(len(rows), 1)
+
+    return [
+        Score("parts-s", "all views of one moment, mIoU", mean("views", "miou"), GOAL_MIOU),
+        Score("parts-s", "all views of one moment, ARI", mean("views", "ari"), GOAL_ARI),
+        Score("parts-s", "one view of four moments, mIoU", mean("frames", "miou"), GOAL_MIOU),
+        Score("parts-s", "one view of four moments, ARI", mean("frames", "ari"), GOAL_ARI),
+    ]

@@ -1,0 +1,211 @@
+"""Colours and part maps of an object from all around, from one view of it: sampling with parts-s."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+
+from diorama.core.progress import Progress
+from diorama.diffusion.checkpoint import read_tensors
+from diorama.diffusion.denoise import Denoiser, guided, inpainted
+from diorama.diffusion.fit import fit
+from diorama.diffusion.levels import Level, karras
+from diorama.diffusion.noise import Noise, generators
+from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, PartsNetConfig, to_codes, to_pictures
+from diorama.diffusion.sample import descend, sample
+from diorama.errors import ModelError, UsageError
+
+EMBEDDED = Path(__file__).parent / "data" / "parts-s.safetensors"
+SIZE, VIEWS, WINDOW = 128, 8, 4
+"""Pixels a side, views and frames that the embedded network is made for."""
+SIGMA_MIN, SIGMA_MAX = 0.02, 60.0
+
+
+@dataclass(frozen=True)
+class PartsSampleConfig:
+    """How pictures are made.
+
+    Attributes:
+        steps: network calls (two each under guidance).
+        guidance: of the first and the last frame, linear in between (sp4d.md 1.8).
+        views: around the object, evenly; the first is the input view.
+        seed: of the noise.
+    """
+
+    steps: int = 10
+    guidance: tuple[float, float] = (1.0, 1.5)
+    views: int = VIEWS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.views < 2 or self.seed < 0 or not all(0 <= g <= 20 for g in self.guidance):
+            given = f"{self.steps} steps, {self.views} views, guidance {self.guidance}, seed {self.seed}"
+            raise UsageError(given, "PartsSampleConfig", "give 1 step, 2 views or more, guidance 0 to 20")
+
+
+@dataclass(frozen=True, eq=False)
+class MadeViews:
+    """Pictures of an object from all around.
+
+    Attributes:
+        images: colours on white.
+        colored: parts in their colours on white.
+        azimuths: of the views against the input view, radians.
+    """
+
+    images: UInt8[np.ndarray, "v t h w 3"]
+    colored: UInt8[np.ndarray, "v t h w 3"]
+    azimuths: Float32[np.ndarray, " v"]
+
+
+def load_parts(path: Path = EMBEDDED) -> PartsNet:
+    """The embedded network, or one that was trained here; sizes are taken from the shapes.
+
+    Raises:
+        ModelError: missing, damaged, or of another architecture.
+    """
+    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    try:
+        widths = tuple(len(tensors[f"rgb.steps.{i}.enter.bias"]) for i in range(3))
+        depth = sum(1 for name in tensors if name.startswith("rgb.steps.") and name.endswith(".space.qkv.weight"))
+        fused = any(name.startswith("fusions.") for name in tensors)
+        config = PartsNetConfig(widths, depth, fused)  # type: ignore[arg-type]
+    except (KeyError, TypeError, UsageError) as error:
+        raise ModelError(f"no generator of parts: {error}", path, "get the file again") from error
+    network = PartsNet(config)
+    fit(network, tensors, source=str(path))
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def generate_parts(
+    network: PartsNet,
+    frames: UInt8[np.ndarray, "t h w 3"],
+    *,
+    config: PartsSampleConfig = PartsSampleConfig(),
+    progress: Progress | None = None,
+) -> MadeViews:
+    """Pictures of an object in up to four frames, from all around.
+
+    Args:
+        network: the generator.
+        frames: the input view: one object on white, in the middle.
+        config: how.
+        progress: told of each step.
+
+    Raises:
+        UsageError: pictures of another size, or too many of them.
+    """
+    made = views_of(network, codes_of(frames), config=config, progress=progress)
+    return as_pictures(made, config.views)
+
+
+@torch.no_grad()
+def parts_of_views(
+    network: PartsNet,
+    images: UInt8[np.ndarray, "v h w 3"],
+    *,
+    config: PartsSampleConfig = PartsSampleConfig(),
+    progress: Progress | None = None,
+) -> UInt8[np.ndarray, "v h w 3"]:
+    """The part maps of an object of which all views are known, one moment.
+
+    Args:
+        network: the generator.
+        images: evenly around, of one object on white, in the middle.
+        config: how; its number of views is that of the pictures.
+        progress: told of each step.
+    """
+    how = replace(config, views=len(images))
+    colors = codes_of(images).transpose(1, 2)[:, :, None]
+    made = views_of(network, codes_of(images[:1]), config=how, colors=colors, progress=progress)
+    return as_pictures(made, how.views).colored[:, 0]
+
+
+def codes_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "1 t c hh ww"]:
+    """Pictures as the network is told of them.
+
+    Raises:
+        UsageError: pictures of another size than the network is made for.
+    """
+    if not len(frames) or frames.shape[1:3] != (SIZE, SIZE):
+        raise UsageError(f"frames {frames.shape}", "generate_parts", f"give pictures of {SIZE} pixels a side")
+    return to_codes(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255)[None]
+
+
+@torch.no_grad()
+def views_of(
+    network: PartsNet,
+    image: Float[torch.Tensor, "1 t c h w"],
+    *,
+    config: PartsSampleConfig = PartsSampleConfig(),
+    carried: Float[torch.Tensor, "1 c2 k v h w"] | None = None,
+    colors: Float[torch.Tensor, "1 c t v h w"] | None = None,
+    progress: Progress | None = None,
+) -> Float[torch.Tensor, "1 c2 t v h w"]:
+    """Codes of colours and parts of all views of a window of frames.
+
+    Args:
+        network: the generator.
+        image: codes of the input view.
+        config: how.
+        carried: codes of the first k frames, from the window before: they stay as they are, and so do the colours of
+            parts.
+        colors: codes of all views where they are known: then only parts are made.
+        progress: told of each step.
+    """
+    t, v = image.shape[1], config.views
+    azimuth = torch.arange(v, dtype=torch.float32)[None] * (2 * math.pi / v)
+    given = PartsGiven(image, azimuth)
+    known = torch.zeros(1, 2 * CHANNELS, t, v, *image.shape[3:])
+    mask = torch.zeros_like(known)
+    known[:, :CHANNELS, :, 0], mask[:, :CHANNELS, :, 0] = image.transpose(1, 2), 1
+    if colors is not None:
+        known[:, :CHANNELS], mask[:, :CHANNELS] = colors, 1
+    if carried is not None:
+        k = carried.shape[2]
+        known[:, :, :k], mask[:, :, :k] = carried, 1
+    draw = Noise(generators(1, "parts", config.seed))
+    scales = torch.linspace(*config.guidance, t) if t > 1 else torch.tensor([config.guidance[1]])
+    denoise = inpainted(_guided(network, given, scales), known, mask, draw)
+    path = karras(config.steps, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX)
+    return sample(descend(path, denoise), draw(known), draw=draw, progress=progress)
+
+
+def as_pictures(codes: Float[torch.Tensor, "1 c2 t v h w"], views: int) -> MadeViews:
+    """Codes as pictures."""
+    halves = [half[0].permute(2, 1, 0, 3, 4) for half in codes.split(CHANNELS, dim=1)]
+    images, colored = (
+        (to_pictures(half) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).contiguous().numpy() for half in halves
+    )
+    return MadeViews(images, colored, (np.arange(views) * (2 * np.pi / views)).astype(np.float32))
+
+
+def _guided(network: PartsNet, given: PartsGiven, scales: Float[torch.Tensor, " t"]) -> Denoiser:
+    def told(of: PartsGiven) -> Denoiser:
+        def denoise(x: torch.Tensor, level: Level) -> torch.Tensor:
+            return network(x, torch.tensor([math.log(level.ratio) / 4]), of)[0]
+
+        return denoise
+
+    if bool((scales == 1).all()):
+        return told(given)
+    cond, free = told(given), told(given.dropped())
+
+    def denoise(x: torch.Tensor, level: Level) -> torch.Tensor:
+        flat = guided(lambda y, at: _flat(cond(_deep(y, x), at)), lambda y, at: _flat(free(_deep(y, x), at)), scales)
+        return _deep(flat(_flat(x), level), x)
+
+    return denoise
+
+
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    """Views beneath each other: one guidance scale a frame."""
+    return x.flatten(3, 4)
+
+
+def _deep(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return x.unflatten(3, like.shape[3:5])

@@ -1,0 +1,223 @@
+"""An object from all around, as a value and as a folder of plain pictures that any other program can write.
+
+``parts.json`` says from where the pictures are taken; ``rgb``, ``parts``, ``labels`` and ``mask`` hold, as far as they
+are there, ``viewNN/frameNNNN.png``: colours on white, part colours on white, part numbers (grey, 255 beside the object)
+and silhouettes (white on black).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int16, Shaped, UInt8
+
+from diorama.core.camera import Cameras
+from diorama.errors import DamagedMediaError, LimitError, UsageError
+from diorama.media.atomic import atomic_folder
+from diorama.media.fields import Field, parse
+from diorama.media.images import load_image, save_image
+from diorama.theatre.look import contact_sheet
+from diorama.theatre.turntable import FIELD_OF_VIEW, around
+
+NAME = "parts.json"
+KINDS = ("rgb", "parts", "labels", "mask")
+MOST_VIEWS, MOST_PICTURES, MOST_SIDE = 360, 40_000, 2048
+NOTE_BYTES = 1_000_000
+MOST_BYTES = 12_000_000_000
+"""Of all pixels in memory."""
+NONE = 255
+"""Beside the object, in pictures of part numbers."""
+RADIUS = 0.72
+"""Metres around the middle that the cameras hold, where nothing else is known: the object is about one metre."""
+
+
+@dataclass(frozen=True, eq=False)
+class PartViews:
+    """Pictures of an object from around; what is not known is None.
+
+    Attributes:
+        azimuths: degrees against the first view, each once, 0 looks at the object's front.
+        elevation: of all views, degrees.
+        radius: of the ball that the cameras hold, metres.
+        fps: frames a second.
+        images: colours on white.
+        colored: parts in their colours, on white.
+        labels: number of the part, -1 beside the object.
+        inside: silhouettes.
+
+    Raises:
+        UsageError: no picture at all, sizes that do not fit each other, a direction twice.
+    """
+
+    azimuths: Float32[np.ndarray, " v"]
+    elevation: float
+    radius: float
+    fps: float
+    images: UInt8[np.ndarray, "v t h w 3"] | None = None
+    colored: UInt8[np.ndarray, "v t h w 3"] | None = None
+    labels: Int16[np.ndarray, "v t h w"] | None = None
+    inside: Bool[np.ndarray, "v t h w"] | None = None
+
+    def __post_init__(self) -> None:
+        shapes = {
+            array.shape[:4] for array in (self.images, self.colored, self.labels, self.inside) if array is not None
+        }
+        if len(shapes) != 1:
+            raise UsageError(f"pictures of the shapes {sorted(shapes)}", "PartViews", "give pictures of one shape")
+        shape = next(iter(shapes))
+        if shape[0] != len(self.azimuths) or min(shape) < 1 or shape[2] != shape[3]:
+            given = f"{shape[0]} views x {shape[1]} frames of {shape[3]}x{shape[2]}, {len(self.azimuths)} azimuths"
+            raise UsageError(given, "PartViews", "give square pictures and an azimuth for each view")
+        apart = (
+            np.abs((self.azimuths[:, None] - self.azimuths[None] + 180) % 360 - 180) + np.eye(len(self.azimuths)) * 9
+        )
+        if apart.min(initial=9) < 0.1:
+            twice = float(self.azimuths[np.argwhere(apart < 0.1)[0, 0]])
+            raise UsageError(f"two views from {twice:g} degrees", "PartViews", "leave one out")
+        if not (0 < self.radius < 1e6 and 0 < self.fps <= 1000 and -89 <= self.elevation <= 89):
+            given = f"radius {self.radius}, {self.fps} frames a second, elevation {self.elevation}"
+            raise UsageError(given, "PartViews", "give a radius in metres, a rate up to 1000, 89 degrees at most")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Views, frames, pixels a side."""
+        arrays = (self.images, self.colored, self.labels, self.inside)
+        views, frames, size, _ = next(array.shape[:4] for array in arrays if array is not None)
+        return views, frames, size
+
+    @property
+    def cameras(self) -> Cameras:
+        """Of the views, in pixels of the pictures."""
+        return around(self.azimuths, self.elevation, self.radius, self.shape[2])
+
+
+def write_views(
+    folder: Path, views: PartViews, *, overwrite: bool = False, note: dict[str, object] | None = None
+) -> None:
+    """Write the folder whole, with an overview ``sheet.png``.
+
+    Args:
+        folder: to make.
+        views: what to write.
+        overwrite: replace an existing folder.
+        note: anything to remember beside it, under "made".
+
+    Raises:
+        UsageError: the folder exists, or is not writable.
+    """
+    count, frames, size = views.shape
+    told: dict[str, object] = {"diorama": "parts", "version": 1, "fps": views.fps, "frames": frames, "size": size}
+    told |= {"field_of_view": FIELD_OF_VIEW, "radius": views.radius, "elevation": views.elevation}
+    told |= {"azimuths": [round(float(a), 4) for a in views.azimuths]} | ({"made": note} if note else {})
+    with atomic_folder(folder, overwrite=overwrite) as partial:
+        for kind, pictures in _pictures(views).items():
+            for view in range(count):
+                place = partial / kind / f"view{view:02d}"
+                place.mkdir(parents=True)
+                for frame in range(frames):
+                    save_image(place / f"frame{frame:04d}.png", pictures[view, frame])
+        save_image(partial / "sheet.png", overview(views))
+        (partial / NAME).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _pictures(views: PartViews) -> dict[str, Shaped[np.ndarray, "v t h w 3"]]:
+    found: dict[str, np.ndarray] = {}
+    if views.images is not None:
+        found["rgb"] = views.images
+    if views.colored is not None:
+        found["parts"] = views.colored
+    if views.labels is not None:
+        grey = np.where(views.labels < 0, NONE, views.labels).astype(np.uint8)
+        found["labels"] = np.repeat(grey[..., None], 3, axis=-1)
+    if views.inside is not None:
+        found["mask"] = np.repeat((views.inside * np.uint8(255)).astype(np.uint8)[..., None], 3, axis=-1)
+    return found
+
+
+def overview(views: PartViews) -> UInt8[np.ndarray, "H W 3"]:
+    """The first frame of all views, a row for each kind of picture."""
+    cells = [picture for kind in _pictures(views).values() for picture in kind[:, 0]]
+    return contact_sheet([np.ascontiguousarray(cell) for cell in cells], views.shape[0], gap=2, paper=255)
+
+
+def is_views(folder: Path) -> bool:
+    """Whether a folder says that it holds such pictures."""
+    return (folder / NAME).is_file()
+
+
+def read_views(folder: Path) -> PartViews:
+    """Read such a folder; every size is checked before memory is taken.
+
+    Raises:
+        DamagedMediaError: ``parts.json`` is no such file, or pictures are missing or of another size.
+        UsageError: a direction twice, or no pictures at all.
+        LimitError: more than memory should hold.
+    """
+    path = folder / NAME
+    with path.open("rb") as file:
+        top = parse(file.read(NOTE_BYTES + 1), str(path), most=NOTE_BYTES, fault=DamagedMediaError)
+    keys = ("diorama", "version", "frames", "size", "azimuths")
+    fields = top.table(keys, ("fps", "field_of_view", "radius", "elevation", "made"))
+    if fields["diorama"].text() != "parts" or fields["version"].integer() != 1:
+        top.refuse("not a description of part views, version 1", "see the README for the format")
+    frames = fields["frames"].integer(1, MOST_PICTURES)
+    size = fields["size"].integer(8, MOST_SIDE)
+    azimuths = np.array([_within(each, -3600, 3600) for each in fields["azimuths"].items(MOST_VIEWS)], np.float32)
+    kinds = [kind for kind in KINDS if (folder / kind).is_dir()]
+    if not kinds:
+        raise UsageError(f"no folder {', '.join(KINDS)}", folder, "put the pictures there, as viewNN/frameNNNN.png")
+    pixels = len(azimuths) * frames * size * size
+    if len(azimuths) * frames * len(kinds) > MOST_PICTURES or 8 * pixels > MOST_BYTES:
+        raise LimitError(
+            f"{len(azimuths)} views x {frames} frames of {size} pixels", folder, "give fewer or smaller ones"
+        )
+    opened = {kind: _read(folder / kind, len(azimuths), frames, size) for kind in kinds}
+    labels = opened["labels"][..., 0].astype(np.int16) if "labels" in opened else None
+    return PartViews(
+        azimuths,
+        _number(fields, "elevation", 0.0, -89, 89),
+        _number(fields, "radius", RADIUS, 1e-3, 1e5),
+        _number(fields, "fps", 25.0, 0.1, 1000),
+        opened.get("rgb"),
+        opened.get("parts"),
+        None if labels is None else np.where(labels == NONE, -1, labels).astype(np.int16),
+        opened["mask"][..., 0] > 127 if "mask" in opened else None,
+    )
+
+
+def _number(fields: Mapping[str, Field], name: str, otherwise: float, least: float | int, most: float | int) -> float:
+    return _within(fields[name], least, most) if name in fields else otherwise
+
+
+def _within(field: Field, least: float | int, most: float | int) -> float:
+    value = field.number()
+    if not least <= value <= most:
+        field.refuse(f"{value:g} is outside {least:g}..{most:g}")
+    return value
+
+
+def _read(folder: Path, views: int, frames: int, size: int) -> UInt8[np.ndarray, "v t h w 3"]:
+    found = np.empty((views, frames, size, size, 3), np.uint8)
+    for view in range(views):
+        for frame in range(frames):
+            path = folder / f"view{view:02d}" / f"frame{frame:04d}.png"
+            if not path.is_file():
+                fix = f"parts.json speaks of {views} views and {frames} frames; add it, or correct them"
+                raise DamagedMediaError("a picture is missing", path, fix)
+            image = load_image(path)
+            if image.shape[:2] != (size, size):
+                given = f"a picture of {image.shape[1]}x{image.shape[0]}, expected {size}x{size}"
+                raise DamagedMediaError(given, path, "give all of one size")
+            found[view, frame] = _on_white(image)
+    return found
+
+
+def _on_white(image: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.shape[2] == 3:
+        return np.ascontiguousarray(image)
+    cover = image[..., 3:].astype(np.float32) / 255
+    return np.rint(image[..., :3] * cover + 255 * (1 - cover)).astype(np.uint8)

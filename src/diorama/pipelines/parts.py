@@ -1,0 +1,145 @@
+"""From a picture or a clip to its subject from all around, in colours and in parts (SP4D)."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from diorama.core.progress import Progress, Silent
+from diorama.errors import InterruptedRunError, UsageError
+from diorama.media.lock import RunLock
+from diorama.media.safe import local_path
+from diorama.pipelines.cutout import cutouts
+from diorama.pipelines.part_views import RADIUS, PartViews, write_views
+from diorama.pipelines.parts_config import PartsConfig
+from diorama.pipelines.rig_views import best_elevation
+from diorama.rigging.silhouette import silhouette
+
+if TYPE_CHECKING:
+    from diorama.diffusion.parts_generate import MadeViews
+
+ELEVATION = 10.0
+"""Degrees: the mean of what the embedded network has seen; that of a picture is not known."""
+
+
+@dataclass(frozen=True)
+class PartsResult:
+    """What was made: the folder, how many views and frames, and what is to be known of it."""
+
+    folder: Path
+    views: int
+    frames: int
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+
+def parts(
+    source: str | Path,
+    output: str | Path,
+    config: PartsConfig = PartsConfig(),
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PartsResult:
+    """Make the folder of part views of a picture or a clip.
+
+    Args:
+        source: a picture, a clip, or a folder of numbered pictures.
+        output: the folder to make.
+        config: what is looked at, and by which network.
+        overwrite: replace an existing folder.
+        progress: told of steps and notes.
+
+    Raises:
+        DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
+    """
+    began, told = time.perf_counter(), progress or Silent()
+    target = local_path(output)
+    if target.exists() and not overwrite:
+        raise UsageError("the output exists", target, "choose another name, or add --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with RunLock(target):
+        try:
+            views, notes = views_of_source(source, config, told)
+            options = {key: value for key, value in asdict(config).items() if key != "mask"}
+            write_views(target, views, overwrite=overwrite, note={"options": options, "notes": list(notes)})
+        except KeyboardInterrupt as stop:
+            raise InterruptedRunError("stopped", target, "run the same command again") from stop
+    count, frames, _ = views.shape
+    return PartsResult(target, count, frames, time.perf_counter() - began, notes)
+
+
+def views_of_source(source: str | Path, config: PartsConfig, progress: Progress) -> tuple[PartViews, tuple[str, ...]]:
+    """The subject of a picture or a clip from all around, and what is to be known of it."""
+    released = config.model != "embedded" and not _own(Path(config.model))
+    cut = cutouts(source, config, size=512 if released else 128, progress=progress)
+    for note in cut.notes:
+        progress.note(note)
+    if released:
+        from diorama.diffusion.sp4d import generate_released
+
+        made = generate_released(
+            Path(config.model),
+            cut.frames,
+            steps=config.steps,
+            guidance=config.guidance,
+            seed=config.seed,
+            progress=progress,
+        )
+    else:
+        made = embedded_views(cut.frames, config, progress)
+    azimuths = np.degrees(made.azimuths).astype(np.float32)
+    shapes = np.stack([silhouette(picture) for picture in made.colored[:, 0]])
+    elevation = best_elevation(shapes, azimuths, RADIUS)
+    return PartViews(azimuths, elevation, RADIUS, float(cut.fps), made.images, made.colored), cut.notes
+
+
+def _own(path: Path) -> bool:
+    """Whether a file is of the small kind."""
+    from diorama.diffusion.checkpoint import peek_shapes
+
+    if not path.exists():
+        raise UsageError(f"no model {path}", "--model", "give embedded, or a file or folder of weights")
+    return path.is_file() and "rgb.steps.0.enter.weight" in peek_shapes(path)
+
+
+def own_weights(model: str) -> Path:
+    """The file of the small network."""
+    from diorama.diffusion.parts_generate import EMBEDDED
+
+    return EMBEDDED if model == "embedded" else Path(model)
+
+
+def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, progress: Progress) -> "MadeViews":
+    """Views by the small network: windows of four frames, each begun with the last frame of the one before."""
+    import torch
+
+    from diorama.diffusion.parts_generate import (
+        WINDOW,
+        PartsSampleConfig,
+        as_pictures,
+        codes_of,
+        load_parts,
+        views_of,
+    )
+
+    network = load_parts(own_weights(config.model))
+    default = PartsSampleConfig()
+    how = PartsSampleConfig(
+        default.steps if config.steps is None else config.steps,
+        default.guidance if config.guidance is None else config.guidance,
+        seed=config.seed,
+    )
+    image = codes_of(frames)
+    done: list[torch.Tensor] = []
+    start = 0
+    while not done or start < len(frames) - 1:
+        window = image[:, start : start + WINDOW]
+        carried = done[-1][:, :, -1:] if done else None
+        made = views_of(network, window, config=how, carried=carried, progress=progress)
+        done.append(made if carried is None else made[:, :, 1:])
+        start += WINDOW - 1
+    return as_pictures(torch.cat(done, dim=2), how.views)

@@ -1,0 +1,52 @@
+"""How something is rigged, as options; importing this loads nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from diorama.errors import UsageError
+from diorama.pipelines.parts_config import PartsConfig
+
+Names = Literal["auto", "mixamo", "smpl", "plain"]
+Who = Literal["auto", "body", "parts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigConfig(PartsConfig):
+    """How something is rigged."""
+
+    motion: str = ""
+    """What it does: a file (BVH, AMASS npz, GLB), or a dance such as walk (default: what the clip shows, and a clip in
+    which every joint bends in turn)."""
+    mesh: str = ""
+    """The surface of what the pictures show (GLB, OBJ, PLY), kept as it is; else it is made from the views."""
+    skeleton: str = ""
+    """Your own skeleton (GLB or BVH) in place of one that is found: its joints are kept, with their names."""
+    parts: int | None = None
+    """How many parts (default: as many as are found)."""
+    names: Names = "auto"
+    """Of the parts: auto (mixamo for what is built like a person), mixamo, smpl, or plain numbers."""
+    softness: float = 0.35
+    """Of the joints: 0 rigid parts, 0.9 bends nearly everywhere."""
+    edit: str = ""
+    """A file of changes by hand: merge, split or rename parts, move a joint, hang it elsewhere; the page writes it."""
+    who: Who = "auto"
+    """A picture of a person: body rigs the fitted body, parts the views of the generator; auto: body where it can."""
+    height: float = 1.0
+    """Of what is made from pictures, metres; a person's body has its own."""
+    cells: int = 128
+    """Of the grid in which a surface is made from views, along its longest side."""
+    again: bool = False
+    """Rig anew what already has a skin."""
+    bare: bool = False
+    """Only the model: no page, no turntable."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parts is not None and not 2 <= self.parts <= 127:
+            raise UsageError(f"{self.parts} parts", "--parts", "give 2 to 127")
+        if not 0 <= self.softness <= 0.9:
+            raise UsageError(f"softness {self.softness}", "--softness", "give 0 (rigid) to 0.9")
+        if not 1e-3 <= self.height <= 1e4:
+            raise UsageError(f"height {self.height}", "--height", "give metres from 0.001 to 10000")
+        if not 24 <= self.cells <= 400:
+            raise UsageError(f"{self.cells} cells", "--cells", "give 24 to 400")

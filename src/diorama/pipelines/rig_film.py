@@ -1,0 +1,107 @@
+"""A turntable of a rigged model: its looks, its parts and its skeleton, while it moves and the camera goes round."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from diorama.core.camera import Cameras
+from diorama.core.figure import Figure, Motion
+from diorama.core.progress import Progress
+from diorama.figures.part_colors import part_centers, part_colors
+from diorama.figures.pose import animate, joint_positions
+from diorama.geometry.raster import rasterize
+from diorama.media.atomic import write_bytes
+from diorama.media.encoding import Encoding
+from diorama.media.write import FrameWriter, StreamSpec
+from diorama.theatre.light import Light
+from diorama.theatre.render import draw, lamp_of
+from diorama.theatre.surface import Surface, put_together
+from diorama.theatre.turntable import around
+
+SIZE, SECONDS, FPS = 384, 6.0, 24
+ELEVATION = 12.0
+LINE, DOT = (20, 20, 20), (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What is drawn: two looks of one figure in motion, from cameras that go round it."""
+
+    looks: tuple[Surface, Surface]
+    cameras: Cameras
+    joints: Float32[np.ndarray, "t j 3"]
+    parents: np.ndarray
+
+
+def turn_of(figure: Figure, motion: Motion, *, size: int = SIZE, seconds: float = SECONDS) -> Turn:
+    """A turn around a figure that goes through a motion, there and back without a jump where it is shorter."""
+    count = max(2, round(seconds * FPS))
+    steps, last = np.round(np.arange(count) * motion.fps / FPS).astype(np.int64), max(len(motion) - 1, 1)
+    times = np.minimum(last - np.abs(steps % (2 * last) - last), len(motion) - 1)
+    moved = replace(motion, rotations=motion.rotations[times], root=motion.root[times])
+    places, joints = animate(figure, moved), joint_positions(moved)
+    low, high = places.min(axis=(0, 1)), places.max(axis=(0, 1))
+    middle = (low + high) / 2
+    places, joints = (places - middle).astype(np.float32), (joints - middle).astype(np.float32)
+    radius = max(float(np.linalg.norm(places, axis=-1).max()), 1e-6)
+    azimuths = (np.arange(count) * 360 / count).astype(np.float32)
+    parts = replace(figure.mesh, uvs=None, uv_faces=None, texture=None, colors=_part_look(figure))
+    looks = tuple(put_together([mesh], [places], [figure.face_parts]) for mesh in (figure.mesh, parts))
+    return Turn((looks[0], looks[1]), around(azimuths, ELEVATION, radius, size), joints, figure.skeleton.parents)
+
+
+def _part_look(figure: Figure) -> UInt8[np.ndarray, "v 3"]:
+    mesh, count = figure.mesh, len(figure.parts)
+    centers = part_centers(mesh.vertices, mesh.faces, figure.face_parts, count)
+    palette = part_colors(centers, mesh.vertices.min(axis=0), mesh.vertices.max(axis=0))
+    weights = np.zeros((len(mesh.vertices), count), np.float32)
+    np.add.at(weights, (np.arange(len(weights))[:, None], figure.joint_parts[figure.skin_joints]), figure.skin_weights)
+    return np.rint(weights @ palette.astype(np.float32)).clip(0, 255).astype(np.uint8)
+
+
+def frame_of(turn: Turn, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame: the looks at the left, parts and skeleton at the right."""
+    camera = turn.cameras[number : number + 1]
+    pictures = []
+    for surface in turn.looks:
+        vertices = surface.at(number)
+        found = rasterize(vertices, surface.faces, camera)
+        lamp = lamp_of(Light((-0.4, 0.8, 0.6)), [surface], number)
+        image = np.full((camera.height, camera.width, 3), 255, np.uint8)
+        seen = found.face_ids >= 0
+        image[seen] = draw(surface, vertices, found, lamp, camera)[seen]
+        pictures.append(image)
+    _skeleton(pictures[1], turn, number)
+    return np.concatenate(pictures, axis=1)
+
+
+def _skeleton(image: UInt8[np.ndarray, "h w 3"], turn: Turn, number: int) -> None:
+    pixels = turn.cameras[number : number + 1].project(turn.joints[number].astype(np.float64))[0][0]
+    dots = [tuple(round(float(v) * 8) for v in pixel) for pixel in np.clip(pixels, -1e4, 1e4)]
+    for joint, parent in enumerate(turn.parents):
+        if parent >= 0:
+            cv2.line(image, dots[parent], dots[joint], LINE, 1, cv2.LINE_AA, 3)
+    for dot in dots:
+        cv2.circle(image, dot, 24, LINE, -1, cv2.LINE_AA, 3)
+        cv2.circle(image, dot, 14, DOT, -1, cv2.LINE_AA, 3)
+
+
+def write_turn(path: Path, turn: Turn, progress: Progress) -> int:
+    """Write the clip; returns how many frames it has."""
+    count = len(turn.cameras)
+    height, width = turn.cameras.height, 2 * turn.cameras.width
+    spec = StreamSpec(width, height, Fraction(1, FPS), Fraction(FPS))
+    progress.begin("turntable", count)
+    with TemporaryDirectory() as folder:  # containers go by the suffix, which a partial file lacks
+        made = Path(folder) / f"turn{path.suffix}"
+        with FrameWriter(made, spec, Encoding().resolved(path.suffix, 8)) as writer:
+            for number in range(count):
+                writer.write(frame_of(turn, number), number)
+                progress.advance()
+        write_bytes(path, made.read_bytes())
+    return count

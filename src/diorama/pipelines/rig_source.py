@@ -1,0 +1,280 @@
+"""What is rigged: pictures, views, silhouettes, meshes and people, each brought to a figure and the motions seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16, Int64
+
+from diorama.core.camera import Cameras
+from diorama.core.figure import Figure, Motion, Skeleton
+from diorama.core.mesh import Mesh
+from diorama.core.progress import Progress
+from diorama.errors import LimitError, ModelError, UsageError
+from diorama.media.images import is_image
+from diorama.media.mesh import read_glb, read_obj, read_ply
+from diorama.media.motion.bvh import read_bvh
+from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
+from diorama.pipelines.parts import views_of_source
+from diorama.pipelines.rig_config import RigConfig
+from diorama.pipelines.rig_views import (
+    colored_by,
+    hull_of,
+    labelled,
+    laid_into,
+    silhouettes_of,
+    standing,
+    told_apart,
+    used_only,
+)
+from diorama.rigging.assemble import Rig
+from diorama.rigging.bones import bound, laid_in
+from diorama.rigging.capture import captured
+from diorama.rigging.count import with_count
+from diorama.rigging.draft import Draft, draft_of
+from diorama.rigging.edit import edited, read_edits
+from diorama.rigging.names import humanoid_roles, named
+
+MESHES = (".glb", ".gltf", ".obj", ".ply")
+MOST_FACES = 4_000_000
+FEW = 64
+"""Different colours of vertices up to which they are taken for parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rigged:
+    """What came out.
+
+    Attributes:
+        figure: with its weights.
+        motions: what was seen, by name.
+        kept: the file whose surface and materials are to be kept.
+        inputs: files that were read.
+        notes: what is to be known.
+    """
+
+    figure: Figure
+    motions: Mapping[str, Motion] = field(default_factory=dict)
+    kept: Path | None = None
+    inputs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path) -> Rigged:
+    """Rig whatever a user names.
+
+    Args:
+        source: a picture or a clip, an actor of a scene, a folder of views, or a mesh.
+        config: how.
+        progress: told of steps and notes.
+        work: where a clip of a person is taken apart.
+
+    Raises:
+        DioramaError: says what was wrong and what to do.
+    """
+    path = Path(source)
+    if "#" in source and not path.exists():
+        from diorama.pipelines.rig_body import body_of_scene
+
+        figure, motion = body_of_scene(source, progress)
+        return Rigged(figure, {"as filmed": motion})
+    if path.is_dir() and is_views(path):
+        return _of_views(read_views(path), config, progress, (path / NAME,))
+    if path.suffix.lower() in MESHES:
+        return _of_mesh(path, config, progress)
+    if config.who == "body" or (config.who == "auto" and config.subject != "object" and config.box is None):
+        try:
+            return _of_person(path, config, progress, work)
+        except (UsageError, ModelError) as error:
+            if config.who == "body":
+                raise
+            progress.note(f"no body is fitted ({error.what}): the generator's views are rigged")
+    views, notes = views_of_source(path, config, progress)
+    found = _of_views(views, config, progress, (path,))
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _of_person(path: Path, config: RigConfig, progress: Progress, work: Path) -> Rigged:
+    from diorama.pipelines.rig_body import body_of_photo, body_of_scene
+
+    if path.is_file() and is_image(path):
+        figure, pose = body_of_photo(str(path), config.person, config.mask, progress)
+        return Rigged(figure, {"as pictured": pose}, inputs=(path,))
+    if config.who != "body":
+        raise UsageError("a clip", path, "add --who body for the body of a person")
+    from diorama.media.store import read_actors
+    from diorama.pipelines.animate_open import scene_of
+
+    scene = scene_of(path, work, resume=True, progress=progress)
+    actors = read_actors(scene, verify=False)
+    number = 1 if config.person is None else config.person
+    if not 1 <= number <= len(actors):
+        raise UsageError(f"person {number} of {len(actors)}", "--person", "choose one that the scene has")
+    figure, motion = body_of_scene(f"{scene}#{actors[number - 1].name}", progress)
+    return Rigged(figure, {"as filmed": motion}, inputs=(path,))
+
+
+def _of_views(views: PartViews, config: RigConfig, progress: Progress, inputs: tuple[Path, ...]) -> Rigged:
+    """From part views, or from silhouettes and a skeleton."""
+    progress.begin("rig", 5)
+    bare = views.labels is None and views.colored is None
+    if bare and not config.skeleton:
+        raise UsageError(
+            "views without parts", str(inputs[0].parent), "add a folder parts or labels, or give --skeleton"
+        )
+    labels, count = (None, 0) if bare else told_apart(views)
+    inside = silhouettes_of(views, labels)
+    progress.advance()
+    mesh, cameras, kept = _surface(views, inside, config, progress)
+    progress.advance()
+    if config.skeleton or labels is None:
+        rig = bound(mesh, laid_in(_skeleton(Path(config.skeleton)), mesh), softness=config.softness)
+        motions, notes = dict[str, Motion](), tuple[str, ...]()
+    else:
+        own, used = labelled(mesh, labels[:, 0], cameras, count)
+        draft = drafted(mesh, own, config, progress)
+        rig = draft.rig(config.softness)
+        progress.advance()
+        seen = used_only(labels, used.tolist())
+        motions, notes = _seen(rig, seen, own, (cameras, views.fps), progress)
+    progress.advance()
+    return Rigged(rig.figure, motions, kept, inputs, notes)
+
+
+def _seen(
+    rig: Rig,
+    labels: Int16[np.ndarray, "v t h w"],
+    before: Int64[np.ndarray, " n"],
+    views: tuple[Cameras, float],
+    progress: Progress,
+) -> tuple[dict[str, Motion], tuple[str, ...]]:
+    """The motion that the part maps show, where there is more than one frame.
+
+    Edits may have merged parts, whose pixels then are one part's, or split them, so that two share their pixels.
+
+    Args:
+        rig: as edited.
+        labels: parts of pixels, numbered as `before`.
+        before: the part of each vertex, before edits.
+        views: cameras, and frames a second.
+        progress: told of frames.
+    """
+    if labels.shape[1] < 2:
+        return {}, ()
+    both = np.zeros((int(before.max()) + 1, len(rig.figure.parts)), np.int64)
+    np.add.at(both, (before, rig.labels), 1)
+    owner = both.argmax(axis=1)
+    first = np.array([int(np.flatnonzero(owner == part)[0]) for part in owner], np.int16)
+    numbers = first[both.argmax(axis=0)]
+    joined = np.append(first, np.int16(-1))[labels]
+    found = captured(rig.figure, joined, views[0], fps=views[1], numbers=numbers.tolist(), progress=progress)
+    return {"captured": found.motion}, found.notes
+
+
+def _surface(
+    views: PartViews, inside: np.ndarray, config: RigConfig, progress: Progress
+) -> tuple[Mesh, Cameras, Path | None]:
+    """The surface in the first frame, cameras in its axes, and the file that it is to be kept of."""
+    cameras = views.cameras
+    if config.mesh:
+        mesh, kept = _plain_mesh(Path(config.mesh), again=config.again)
+        way = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
+        return mesh, way.cameras(cameras), kept
+    hull = hull_of(inside[:, 0], cameras, views.radius, config.cells)
+    way = standing(hull, config.height)
+    mesh = replace(hull, vertices=way.points(hull.vertices))
+    return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None
+
+
+def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, progress: Progress) -> Draft:
+    """Parts with names in a tree, as many as are wanted, changed as the user says."""
+    draft = draft_of(mesh, labels)
+    if config.parts is not None:
+        draft = with_count(draft, config.parts)
+    if config.names != "plain":
+        person = humanoid_roles(draft) is not None
+        if not person and config.names != "auto":
+            progress.note("the parts are not built like a person's: names describe them instead")
+        draft = named(draft, style="smpl" if config.names == "smpl" else "mixamo")
+    return edited(draft, read_edits(Path(config.edit))) if config.edit else draft
+
+
+def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
+    mesh, kept = _plain_mesh(path, again=config.again)
+    skeleton = Path(config.skeleton) if config.skeleton else None
+    if skeleton is None and Path(config.motion).suffix.lower() in (".bvh", ".glb") and parts_of_colors(mesh) is None:
+        skeleton = Path(config.motion)
+        progress.note("the mesh is bound to the skeleton of its motion")
+    if skeleton is not None:
+        rig = bound(mesh, laid_in(_skeleton(skeleton), mesh), softness=config.softness)
+        return Rigged(rig.figure, kept=kept, inputs=(path,))
+    labels = parts_of_colors(mesh)
+    notes: tuple[str, ...] = ()
+    if labels is None:
+        from diorama.pipelines.rig_plain import parts_of_mesh
+
+        labels, notes = parts_of_mesh(mesh, config, progress)
+    rig = drafted(mesh, labels, config, progress).rig(config.softness)
+    return Rigged(rig.figure, kept=kept, inputs=(path,), notes=notes)
+
+
+def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:
+    """Parts that the colours of vertices tell apart, where there are few of them; None for a mesh of any looks."""
+    if mesh.colors is None:
+        return None
+    colors, labels = np.unique(mesh.colors, axis=0, return_inverse=True)
+    if not 2 <= len(colors) <= FEW or len(colors) * 8 > len(mesh.vertices):
+        return None
+    return labels.reshape(-1).astype(np.int64)
+
+
+def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None]:
+    """The surface of a file, and the file itself where its materials can be kept."""
+    suffix = path.suffix.lower()
+    if suffix not in MESHES:
+        raise UsageError(f"a mesh of the kind {suffix or '(none)'!r}", path, f"give one of {', '.join(MESHES)}")
+    kept: Path | None = None
+    if suffix in (".glb", ".gltf"):
+        asset = read_glb(path)
+        if asset.figures and not again:
+            raise UsageError("it has a skin already", path, "add --again to rig it anew")
+        surfaces = [*asset.meshes, *(figure.mesh for figure in asset.figures)]
+        if not surfaces:
+            raise UsageError("no surface in it", path, "give a model with triangles")
+        mesh, kept = _joined(surfaces), None if asset.figures else path
+    else:
+        mesh = read_obj(path) if suffix == ".obj" else read_ply(path)
+    if len(mesh.faces) > MOST_FACES:
+        raise LimitError(f"{len(mesh.faces)} faces, at most {MOST_FACES}", path, "reduce the mesh first")
+    return mesh, kept
+
+
+def _joined(meshes: Sequence[Mesh]) -> Mesh:
+    """Several surfaces as one, with their colours or without any looks: it is only rigged, the file keeps them."""
+    if len(meshes) == 1:
+        return meshes[0]
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = [mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)]
+    colors = [mesh.colors for mesh in meshes if mesh.colors is not None]
+    return Mesh(
+        np.concatenate([mesh.vertices for mesh in meshes]),
+        np.concatenate(faces).astype(np.int32),
+        colors=np.concatenate(colors) if len(colors) == len(meshes) else None,
+    )
+
+
+def _skeleton(path: Path) -> Skeleton:
+    """The skeleton of a GLB or BVH file.
+
+    Raises:
+        UsageError: a file without one.
+    """
+    if path.suffix.lower() == ".bvh":
+        return read_bvh(path).skeleton
+    if path.suffix.lower() not in (".glb", ".gltf"):
+        raise UsageError(f"a skeleton of the kind {path.suffix or '(none)'!r}", "--skeleton", "give a GLB or BVH file")
+    asset = read_glb(path)
+    if not asset.figures:
+        raise UsageError("no skeleton in it", path, "give a model with a skin")
+    return asset.figures[0].skeleton

@@ -1,0 +1,79 @@
+"""A mesh bound to a skeleton that is given, joint by joint (users' own skeletons; sp4d.md 3.5)."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from diorama.core.figure import Figure, Skeleton
+from diorama.core.mesh import Mesh
+from diorama.errors import UsageError
+from diorama.rigging.assemble import Rig
+from diorama.rigging.lift import without_islands
+from diorama.rigging.skin import SOFTNESS, harmonic_weights, strongest
+from diorama.rigging.surface import Surface
+
+WITHIN = 0.3
+"""How far beyond a mesh's box a skeleton may reach, in its sides, to be taken as it stands."""
+
+
+def bound(mesh: Mesh, skeleton: Skeleton, *, softness: float | int = SOFTNESS) -> Rig:
+    """Each place belongs to the bone that is nearest; weights are harmonic between them. Joints stay as they are.
+
+    Args:
+        mesh: in the pose of the skeleton's rest, metres.
+        skeleton: within the mesh; `laid_in` brings others there.
+        softness: as `harmonic_weights`.
+
+    Raises:
+        UsageError: a skeleton of one joint, or one that lies beside the mesh.
+    """
+    if len(skeleton) < 2:
+        raise UsageError("a skeleton of one joint", "--skeleton", "give one with bones")
+    surface = Surface.of(mesh.vertices, mesh.faces)
+    reach = np.abs(skeleton.joints - _middle(mesh)).max(axis=0) / np.maximum(np.ptp(mesh.vertices, axis=0), 1e-9)
+    if (reach > 0.5 + WITHIN).all():
+        raise UsageError("the skeleton lies beside the mesh", "--skeleton", "move one of them to the other")
+    labels = without_islands(surface, _nearest(surface.points, skeleton))
+    used, own = np.unique(labels, return_inverse=True)
+    weights = np.zeros((len(labels), len(skeleton)))
+    weights[:, used] = harmonic_weights(surface, own.reshape(-1).astype(np.int64), len(used), softness=softness)
+    joints, kept, lost = strongest(weights)
+    at = surface.of_vertex
+    numbers = np.arange(len(skeleton), dtype=np.int32)
+    figure = Figure(skeleton, mesh, joints[at], kept[at], skeleton.names, numbers)
+    return Rig(figure, labels[at], lost)
+
+
+def laid_in(skeleton: Skeleton, mesh: Mesh) -> Skeleton:
+    """A skeleton as it stands where it lies within the mesh's box; else scaled to its height and put on its feet."""
+    low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
+    size, joints = high - low, skeleton.joints.astype(np.float64)
+    slack = WITHIN * float(size.max())
+    spans = np.ptp(joints, axis=0)
+    if (joints >= low - slack).all() and (joints <= high + slack).all() and spans.max() > 0.4 * size.max():
+        return skeleton
+    scale = 0.94 * size[1] / max(float(spans[1]), 1e-9)  # joints end below the crown and above the soles
+    moved = scale * (joints - (joints.min(axis=0) + joints.max(axis=0)) / 2) + (low + high) / 2
+    rest = skeleton.rest.copy()
+    rest[:, :3, 3] = moved
+    return replace(skeleton, rest=rest)
+
+
+def _middle(mesh: Mesh) -> Float64[np.ndarray, "3"]:
+    return (mesh.vertices.min(axis=0).astype(np.float64) + mesh.vertices.max(axis=0)) / 2
+
+
+def _nearest(points: Float64[np.ndarray, "n 3"], skeleton: Skeleton) -> Int64[np.ndarray, " n"]:
+    """The joint whose bones (to its children; an end joint's own place) are nearest to each point."""
+    joints = skeleton.joints.astype(np.float64)
+    best, found = np.full(len(points), np.inf), np.zeros(len(points), np.int64)
+    segments = [(int(p), j) for j, p in enumerate(skeleton.parents) if p >= 0]
+    inner = {p for p, _ in segments}
+    for owner, end in [*segments, *((j, j) for j in range(len(joints)) if j not in inner)]:
+        start, along = joints[owner], joints[end] - joints[owner]
+        share = np.clip((points - start) @ along / max(float(along @ along), 1e-12), 0, 1)
+        far = np.linalg.norm(points - start - share[:, None] * along, axis=1)
+        closer = far < best
+        best[closer], found[closer] = far[closer], owner
+    return found

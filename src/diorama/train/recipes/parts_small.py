@@ -1,0 +1,201 @@
+"""The recipe of parts-s: colours, then colours and parts, of theatre creatures and people from all around."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import nn
+
+from diorama.diffusion.parts_generate import PartsSampleConfig, generate_parts, load_parts
+from diorama.diffusion.parts_net import PATCH, PartsGiven, PartsNet, PartsNetConfig, to_codes
+from diorama.train import loss as losses
+from diorama.train.config import TrainConfig
+from diorama.train.data import stacked
+from diorama.train.draws import Draws, seed_of
+from diorama.train.export import write_weights
+from diorama.train.preview import grid
+from diorama.train.recipe import Batch, Loss, Networks, Recipe
+from diorama.train.recipes._contrast import PartProjector, contrast
+from diorama.train.recipes._objects import Object, Round, majority, object_of, objects
+from diorama.train.sources import Shards, Theatre
+from diorama.train.split import Part
+
+SIZE, VIEWS = 128, 8
+STILL, MOVING = Round(1, 4, SIZE, input_too=True), Round(4, 2, SIZE, input_too=True)
+"""What is looked at of an object: one moment from four sides, or four from two."""
+MOVING_EVERY = 4
+"""One batch in as many is of moving objects."""
+OBJECT_WEIGHT = 3.0
+"""Of the loss where the object is in any view's silhouette."""
+LEAST = 6
+"""Positions of a region that the contrastive loss looks at."""
+PARTS_COUNT = 2.0
+"""What the error of part maps counts against that of colours."""
+MEASURED = 12
+
+
+@dataclass(frozen=True)
+class SmallPartsRecipe(Recipe):
+    """See the module.
+
+    Attributes:
+        config: options of the run.
+        stage: 1 (colours alone) or 2 (both).
+        contrast: weight of the contrastive loss.
+        fused: whether the branches talk to each other.
+    """
+
+    config: TrainConfig
+    stage: int = 2
+    contrast: float = 0.1
+    fused: bool = True
+    conditions = ("image",)
+    about = "Articulated creatures and people of the theatre, made from seeds; Apache-2.0 like the code."
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """With the stage."""
+        return "parts-s" if self.stage == 2 else "parts-s-stage1"
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The network and, in the second stage, the contrastive loss's projector; from --init or from scratch."""
+        network = PartsNet(PartsNetConfig(fused=self.fused))
+        if self.config.init:
+            begun, name = Path(self.config.init), "parts-s.safetensors"
+            network = load_parts(begun / name if begun.is_dir() else begun).requires_grad_(True)
+            if self.stage == 2 and not network.has_parts:
+                network.begin_parts()
+        if self.stage == 1:
+            for piece in (network.part, network.fusions):
+                if piece is not None:
+                    piece.requires_grad_(False)
+            return {"parts-s": network}
+        return {"parts-s": network, "projector": PartProjector([network.sizes.widths[2]])}
+
+    @cached_property
+    def _sources(self) -> dict[tuple[Part, Round], Shards | Theatre]:
+        rounds = (STILL, MOVING, Round(4, VIEWS, SIZE, input_too=True))
+        parts: tuple[Part, ...] = ("train", "held-out")
+        found = {}
+        for part in parts:
+            for shape in rounds:
+                # a film of all eight views, of which a sample takes some
+                found[part, shape] = objects(
+                    self.config.data, replace(shape, views=VIEWS), part=part, seed=self.config.seed
+                )
+        return found
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """New objects all the time; every fourth batch moves."""
+        moving = (numbers[0] // self.config.batch) % MOVING_EVERY == MOVING_EVERY - 1
+        shape = MOVING if moving else STILL
+        return stacked([self._sample(number, shape) for number in numbers])
+
+    def _sample(self, number: int, shape: Round) -> dict[str, Shaped[torch.Tensor, "..."]]:
+        return tensors_of(object_of(self._sources["train", shape], number, shape))
+
+    def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
+        """Squared error of the clean codes of the branches that there are, more on the object; and the contrast."""
+        network = networks["parts-s"]
+        assert isinstance(network, PartsNet)
+        x0 = torch.cat([batch[name] for name in ("rgb", "part")[: self.stage]], dim=1)
+        # most at high noise: what is wrong there, no later step mends
+        angle = (draws.spread().sqrt() * 0.98 + 0.01) * (torch.pi / 2)
+        alpha, sigma = torch.cos(angle), torch.sin(angle)
+        x = losses.noised(x0, draws.normal(*x0.shape[1:]), alpha, sigma)
+        keep = draws.keep(self.config.drop_rates.get("image", 0.0))
+        given = PartsGiven(losses.kept(batch["image"], keep), batch["azimuth"])
+        said, heard = network(x, (sigma / alpha).log() / 4, given)
+        weights = losses.region_weights((batch["ids"] >= 0).to(x0.dtype)[:, None], OBJECT_WEIGHT)
+        error = (said.float() - x0) ** 2
+        branches = [losses.sample_means(half, weights) for half in error.chunk(self.stage, dim=1)]
+        shares = branches[0] if self.stage == 1 else (branches[0] + PARTS_COUNT * branches[1]) / (1 + PARTS_COUNT)
+        total = shares.mean()
+        terms = {name: branch.mean() for name, branch in zip(("rgb", "part"), branches, strict=False)}
+        terms["late"] = _mean(shares, angle > 0.4 * torch.pi)
+        if self.stage == 2 and self.contrast > 0:
+            projector = networks["projector"]
+            assert isinstance(projector, PartProjector)
+            apart = contrast(projector, heard, batch["ids"].flatten(1, 2).long(), least=LEAST).mean()
+            total, terms["contrast"] = total + self.contrast * apart, apart
+        return Loss(total, terms)
+
+    @torch.no_grad()
+    def measure(self, networks: Networks) -> dict[str, float]:
+        """The loss of pictures made in one step from pure noise, on held-out objects: what sampling begins with."""
+        network = networks["parts-s"]
+        assert isinstance(network, PartsNet)
+        device, total = next(network.parameters()).device, 0.0
+        for number in range(MEASURED):
+            sample = tensors_of(object_of(self._sources["held-out", STILL], number, STILL))
+            batch = {name: value[None].to(device) for name, value in sample.items()}
+            x0 = torch.cat([batch[name] for name in ("rgb", "part")[: self.stage]], dim=1)
+            noise = Draws(seed_of("measure"), [number], device).normal(*x0.shape[1:])
+            said, _ = network(noise, torch.full((1,), 1.5, device=device), PartsGiven(batch["image"], batch["azimuth"]))
+            weights = losses.region_weights((batch["ids"] >= 0).to(x0.dtype)[:, None], OBJECT_WEIGHT)
+            total += float(losses.sample_means((said - x0) ** 2, weights)) / MEASURED
+        return {"from_noise": total}
+
+    @torch.no_grad()
+    def preview(self, networks: Networks) -> UInt8[np.ndarray, "h w 3"]:
+        """Of held-out objects: the colours and parts of all views in the first frame, true and made."""
+        network = networks["parts-s"]
+        assert isinstance(network, PartsNet)
+        rows = []
+        for number in range(3):
+            shape = Round(1, VIEWS, SIZE, input_too=True)
+            seen = object_of(self._sources["held-out", Round(4, VIEWS, SIZE, input_too=True)], number, shape)
+            made = generate_parts(network, seen.given[:1], config=PartsSampleConfig(steps=6))
+            rows += [list(seen.image[:, 0]), list(made.images[:, 0])]
+            if self.stage == 2:
+                rows += [list(seen.colored[:, 0]), list(made.colored[:, 0])]
+        return grid(rows)
+
+    def export(self, networks: Networks, folder: Path) -> None:
+        """The network without the projector."""
+        write_weights(networks["parts-s"], folder / "parts-s.safetensors")
+
+
+def tensors_of(seen: Object) -> dict[str, Shaped[torch.Tensor, "..."]]:
+    """An object as codes "c t v h w", the input view "t c h w", the part of each position "t v h w"."""
+
+    def codes(pictures: UInt8[np.ndarray, "v t h w 3"]) -> Float[torch.Tensor, "c t v hh ww"]:
+        frames = torch.from_numpy(np.ascontiguousarray(pictures)).permute(1, 0, 4, 2, 3).float() / 255
+        return to_codes(frames).permute(2, 0, 1, 3, 4).contiguous()
+
+    ids = majority(torch.from_numpy(seen.parts).transpose(0, 1).flatten(0, 1), PATCH)
+    return {
+        "rgb": codes(seen.image),
+        "part": codes(seen.colored),
+        "image": codes(seen.given[None])[:, :, 0].transpose(0, 1).contiguous(),
+        "ids": ids.unflatten(0, (seen.parts.shape[1], -1)),
+        "azimuth": torch.from_numpy(seen.azimuths),
+    }
+
+
+def _mean(values: Float[torch.Tensor, " b"], of: Shaped[torch.Tensor, " b"]) -> Float[torch.Tensor, ""]:
+    return (values * of).sum() / of.sum().clamp(min=1)
+
+
+def stage1(config: TrainConfig) -> SmallPartsRecipe:
+    """Colours alone."""
+    return SmallPartsRecipe(config, 1)
+
+
+def stage2(config: TrainConfig) -> SmallPartsRecipe:
+    """Both."""
+    return SmallPartsRecipe(config)
+
+
+def without_fusion(config: TrainConfig) -> SmallPartsRecipe:
+    """Both, without exchange between them: an ablation."""
+    return SmallPartsRecipe(config, fused=False)
+
+
+def without_contrast(config: TrainConfig) -> SmallPartsRecipe:
+    """Both, without the contrastive loss: an ablation."""
+    return SmallPartsRecipe(config, contrast=0.0)

@@ -1,0 +1,83 @@
+"""Scores of parts, and the truth that rigs are held against."""
+
+import numpy as np
+import pytest
+
+from diorama.bench._parts_truth import edges_of, known
+from diorama.bench.parts_rig import RigRow, as_true, colored_of, family_table, rig_row, rig_scores, tree_error
+from diorama.bench.parts_scores import agreement, rand_index
+from diorama.bench.parts_views import asked, segmented_row, view_table
+from diorama.errors import UsageError
+
+
+def test_the_same_parts_under_other_numbers_agree_in_full() -> None:
+    truth = np.repeat(np.arange(-1, 3), 25).reshape(10, 10)
+    found = np.array([2, 0, 1, -1])[truth]
+    score = agreement(found, truth)
+    assert (score.miou, score.ari, score.f1, score.macc) == (1, 1, 1, 1)
+    assert (score.count, score.truth) == (3, 3)
+
+
+def test_one_part_for_all_agrees_by_chance_only() -> None:
+    truth = np.repeat([0, 1], 50)
+    score = agreement(np.zeros_like(truth), truth)
+    assert score.ari == 0
+    assert score.miou == pytest.approx(0.25)  # half of one part, and nothing of the other
+    assert score.macc == pytest.approx(0.5)
+
+
+def test_parts_that_change_their_number_from_view_to_view_count_once() -> None:
+    truth = np.zeros((2, 50), int)
+    truth[:, 25:] = 1
+    found = truth.copy()
+    found[1] += 2
+    assert agreement(found, truth).miou == pytest.approx(0.5)
+    assert 0 < agreement(found, truth).ari < 1
+
+
+def test_the_rand_index_is_that_of_the_definition() -> None:
+    # Hubert and Arabie's own form, by pairs
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
+    table = np.zeros((3, 4))
+    np.add.at(table, (a, b), 1)
+    same_a, same_b = (x[:, None] == x[None] for x in (a, b))
+    pairs = np.triu(np.ones((40, 40), bool), 1)
+    both, one, two = (same_a & same_b & pairs).sum(), (same_a & pairs).sum(), (same_b & pairs).sum()
+    expected = one * two / pairs.sum()
+    assert rand_index(table) == pytest.approx((both - expected) / ((one + two) / 2 - expected))
+
+
+def test_maps_of_another_shape_or_without_object_are_refused() -> None:
+    with pytest.raises(UsageError, match="one shape"):
+        agreement(np.zeros((2, 2), int), np.zeros((2, 3), int))
+    with pytest.raises(UsageError, match="object"):
+        agreement(np.zeros((2, 2), int), np.full((2, 2), -1))
+
+
+def test_the_true_tree_and_labels_have_no_error() -> None:
+    creature = known(1, views=2, frames=2, size=48)
+    parts = np.arange(len(creature.parents))
+    share, far = tree_error(creature, np.maximum(creature.parents, -1), creature.joints, parts)
+    assert share == 1
+    assert far == pytest.approx(0, abs=1e-9)
+    assert len(edges_of(creature.parents)) == len(np.unique(creature.labels)) - 1
+    assert np.array_equal(as_true(creature.labels, creature.labels), creature.labels)
+    assert (colored_of(creature)[creature.table.parts < 0] == 255).all()
+
+
+def test_a_row_of_the_rig_bench_is_told_by_family() -> None:
+    row = rig_row(known(7, views=8, frames=1, size=128), 7)
+    assert isinstance(row, RigRow)
+    assert 0.5 < row.miou <= 1
+    assert row.unity < 1e-6
+    scores = {score.name: score for score in rig_scores([row])}
+    assert scores["partition of unity"].reached
+    assert row.family in family_table([row])
+
+
+def test_pictures_segmented_alone_have_no_ties_between_views() -> None:
+    row = segmented_row(asked(3))
+    assert row.views.count > row.views.truth
+    assert row.views.miou < 0.5
+    assert "segments" in view_table([("segments", [row])])

@@ -1,0 +1,110 @@
+"""Views of an object as a folder of plain pictures: written, read, and refused where they are not sound."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diorama.errors import DamagedMediaError, DioramaError, LimitError, UsageError
+from diorama.media.images import save_image
+from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views, write_views
+
+AZIMUTHS = np.array([0, 120, 240], np.float32)
+
+
+def _views(**changes: object) -> PartViews:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 2, 16, 16, 3)).astype(np.uint8)
+    labels = rng.integers(-1, 4, (3, 2, 16, 16)).astype(np.int16)
+    fields = {"images": images, "colored": images[::-1].copy(), "labels": labels, "inside": labels >= 0, **changes}
+    return PartViews(AZIMUTHS, 10.0, 0.7, 12.0, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_views(tmp_path / "a", _views())
+    return tmp_path / "a"
+
+
+def test_everything_comes_back(folder: Path) -> None:
+    views, again = _views(), read_views(folder)
+    assert is_views(folder)
+    for name in ("images", "colored", "labels", "inside", "azimuths"):
+        assert np.array_equal(getattr(again, name), getattr(views, name)), name
+    assert (again.elevation, again.radius, again.fps, again.shape) == (10, pytest.approx(0.7), 12, (3, 2, 16))
+    assert (folder / "sheet.png").is_file()
+    assert np.allclose(again.cameras.viewmats, views.cameras.viewmats, atol=1e-6)
+
+
+def test_an_existing_folder_stays(folder: Path) -> None:
+    with pytest.raises(UsageError, match="exists"):
+        write_views(folder, _views())
+
+
+def test_silhouettes_alone_are_views(tmp_path: Path) -> None:
+    inside = np.zeros((3, 1, 16, 16), bool)
+    inside[:, :, 4:12, 4:12] = True
+    write_views(tmp_path / "s", PartViews(AZIMUTHS, 0.0, 1.0, 25.0, inside=inside))
+    again = read_views(tmp_path / "s")
+    assert again.images is None
+    assert again.labels is None
+    assert again.inside is not None
+    assert np.array_equal(again.inside, inside)
+
+
+def _told(folder: Path, **changes: object) -> None:
+    told = json.loads((folder / NAME).read_text())
+    (folder / NAME).write_text(json.dumps({**told, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"azimuths": [0, 120, 480]}, UsageError, "two views from 120"),
+        ({"azimuths": [0, 120]}, None, ""),  # a view that is not spoken of is not read
+        ({"azimuths": [0, 90, 180, 270]}, DamagedMediaError, "a picture is missing"),
+        ({"azimuths": []}, DioramaError, "azimuth"),
+        ({"azimuths": [0, 120, 1e9]}, DamagedMediaError, "outside"),
+        ({"frames": 3}, DamagedMediaError, "a picture is missing"),
+        ({"frames": 0}, DamagedMediaError, "outside"),
+        ({"size": 32}, DamagedMediaError, "expected 32x32"),
+        ({"size": 2048, "frames": 9000}, LimitError, "9000 frames"),
+        ({"radius": -1}, DamagedMediaError, "radius"),
+        ({"elevation": 90}, DamagedMediaError, "elevation"),
+        ({"fps": 0}, DamagedMediaError, "fps"),
+        ({"version": 2}, DamagedMediaError, "version 1"),
+        ({"diorama": "scene"}, DamagedMediaError, "version 1"),
+        ({"extra": 1}, DamagedMediaError, "unknown key"),
+    ],
+)
+def test_descriptions_that_do_not_fit(
+    folder: Path, changes: dict[str, object], error: type[Exception] | None, said: str
+) -> None:
+    _told(folder, **changes)
+    if error is None:
+        assert read_views(folder).shape[0] == 2
+        return
+    with pytest.raises(error, match=said):
+        read_views(folder)
+
+
+def test_no_json_no_pictures_and_a_picture_of_another_size(folder: Path, tmp_path: Path) -> None:
+    picture = folder / "rgb" / "view01" / "frame0001.png"
+    save_image(picture, np.zeros((8, 16, 3), np.uint8))
+    with pytest.raises(DamagedMediaError, match="16x8"):
+        read_views(folder)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / NAME).write_text((folder / NAME).read_text())
+    with pytest.raises(UsageError, match="no folder"):
+        read_views(tmp_path / "b")
+    (tmp_path / "b" / NAME).write_text("{")
+    with pytest.raises(DamagedMediaError, match="JSON"):
+        read_views(tmp_path / "b")
+
+
+def test_no_picture_at_all_and_wide_pictures() -> None:
+    with pytest.raises(UsageError, match="one shape"):
+        PartViews(AZIMUTHS, 0.0, 1.0, 25.0)
+    with pytest.raises(UsageError, match="square"):
+        PartViews(AZIMUTHS, 0.0, 1.0, 25.0, inside=np.ones((3, 1, 8, 9), bool))
