@@ -9,14 +9,15 @@ from safetensors.torch import save_file
 
 from diorama.diffusion.parts_generate import (
     SIZE,
+    PartsGenerator,
     PartsSampleConfig,
-    codes_of,
     generate_parts,
     load_parts,
     parts_of_views,
     views_of,
 )
 from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, PartsNetConfig, to_codes, to_pictures
+from diorama.diffusion.parts_relief import Relief, hints_for, hints_of, solid_of
 from diorama.errors import ModelError, UsageError
 from diorama.train.export import write_weights
 
@@ -34,11 +35,20 @@ def network() -> PartsNet:
     return made.eval().requires_grad_(False)
 
 
+@pytest.fixture(scope="module")
+def generator(network: PartsNet) -> PartsGenerator:
+    torch.manual_seed(3)
+    relief = Relief(SMALL)
+    torch.nn.init.normal_(relief.branch.out.weight, std=0.02)
+    return PartsGenerator(network, relief).eval().requires_grad_(False)
+
+
 def _asked(views: int = 3, frames: int = 2) -> tuple[torch.Tensor, torch.Tensor, PartsGiven]:
     torch.manual_seed(1)
     x = torch.randn(1, 2 * CHANNELS, frames, views, 8, 8)
     azimuth = torch.arange(views)[None] * (2 * torch.pi / views)
-    return x, torch.zeros(1), PartsGiven(torch.randn(1, frames, CHANNELS, 8, 8), azimuth)
+    hint = torch.randn(1, 2 * CHANNELS, frames, views, 8, 8)
+    return x, torch.zeros(1), PartsGiven(torch.randn(1, frames, CHANNELS, 8, 8), azimuth, hint)
 
 
 def test_codes_lose_nothing_and_white_is_zero() -> None:
@@ -51,7 +61,14 @@ def test_codes_lose_nothing_and_white_is_zero() -> None:
 
 def test_what_ships_has_at_most_five_million_parameters() -> None:
     with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in PartsNet().parameters()) <= 5_000_000
+        made = PartsGenerator(PartsNet(), Relief())
+    assert sum(parameter.numel() for parameter in made.parameters()) <= 5_000_000
+
+
+def test_an_untrained_network_says_the_first_guess() -> None:
+    x, level, given = _asked()
+    said, _ = PartsNet(SMALL)(x, level, given)
+    assert torch.allclose(said, given.hint)
 
 
 def test_a_network_whose_exchange_is_silent_speaks_as_its_branches_alone() -> None:
@@ -64,7 +81,8 @@ def test_a_network_whose_exchange_is_silent_speaks_as_its_branches_alone() -> No
     both, _ = made(x, level, given)
     alone, _ = made(x[:, :CHANNELS], level, given)
     assert torch.allclose(both[:, :CHANNELS], alone, atol=1e-6)
-    parts, _ = made(x[:, CHANNELS:], level, given)  # the branch of parts is a copy
+    later = PartsGiven(given.image, given.azimuth, given.hint[:, CHANNELS:])
+    parts, _ = made(x[:, CHANNELS:], level, later)  # the branch of parts is a copy
     assert torch.allclose(both[:, CHANNELS:], parts, atol=1e-6)
     assert made.has_parts
 
@@ -86,43 +104,76 @@ def test_each_branch_hears_the_other_and_every_view_the_others(network: PartsNet
 def test_views_in_another_order_come_out_in_that_order(network: PartsNet) -> None:
     x, level, given = _asked(views=4)
     order = torch.tensor([2, 0, 3, 1])
-    turned = PartsGiven(given.image, given.azimuth[:, order])
+    turned = PartsGiven(given.image, given.azimuth[:, order], given.hint[:, :, :, order])
     assert torch.allclose(
         network(x[:, :, :, order], level, turned)[0], network(x, level, given)[0][:, :, :, order], atol=1e-4
     )
 
 
-def test_sampling_keeps_the_input_view_and_carried_frames(network: PartsNet) -> None:
+def test_sampling_keeps_the_input_view_and_carried_frames(generator: PartsGenerator) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
     how = PartsSampleConfig(steps=2, views=3)
-    made = generate_parts(network, frames, config=how)
+    made = generate_parts(generator, frames, config=how)
     assert made.images.shape == made.colored.shape == (3, 3, SIZE, SIZE, 3)
     assert np.abs(made.images[0].astype(int) - frames).max() <= 1
-    assert np.array_equal(made.colored, generate_parts(network, frames, config=how).colored)
-    other = generate_parts(network, frames, config=PartsSampleConfig(steps=2, views=3, seed=1))
+    assert np.array_equal(made.colored, generate_parts(generator, frames, config=how).colored)
+    other = generate_parts(generator, frames, config=PartsSampleConfig(steps=2, views=3, seed=1))
     assert not np.array_equal(made.colored, other.colored)
-    codes = codes_of(frames)
-    first = views_of(network, codes[:, :2], config=how)
-    later = views_of(network, codes[:, 1:], config=how, carried=first[:, :, -1:])
+    first = views_of(generator, frames[:2], config=how)
+    later = views_of(generator, frames[1:], config=how, carried=first[:, :, -1:])
     assert torch.equal(later[:, :, 0], first[:, :, -1])
 
 
-def test_parts_of_known_views_have_the_views_shape(network: PartsNet) -> None:
+def test_parts_of_known_views_have_the_views_shape(generator: PartsGenerator) -> None:
     images = np.full((3, SIZE, SIZE, 3), 200, np.uint8)
-    assert parts_of_views(network, images, config=PartsSampleConfig(steps=1)).shape == images.shape
+    assert parts_of_views(generator, images, config=PartsSampleConfig(steps=1)).shape == images.shape
 
 
-def test_weights_go_through_a_file_and_bad_ones_are_refused(tmp_path: Path, network: PartsNet) -> None:
-    write_weights(network, tmp_path / "parts-s.safetensors")
+def test_weights_go_through_a_file_and_bad_ones_are_refused(tmp_path: Path, generator: PartsGenerator) -> None:
+    write_weights(generator, tmp_path / "parts-s.safetensors")
     again = load_parts(tmp_path / "parts-s.safetensors")
-    assert again.sizes == SMALL
+    assert again.views.sizes == SMALL
+    assert (again.relief.sizes.widths, again.relief.sizes.depth) == (SMALL.widths, SMALL.depth)
     x, level, given = _asked()
-    assert torch.allclose(again(x, level, given)[0], network(x, level, given)[0], atol=0.05)
+    assert torch.allclose(again.views(x, level, given)[0], generator.views(x, level, given)[0], atol=0.05)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="no generator of parts"):
         load_parts(tmp_path / "other.safetensors")
     with pytest.raises(ModelError):
         load_parts(tmp_path / "missing.safetensors")
+
+
+def _ball() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A ball of a radius of a half, red before and blue behind, as the camera of azimuth 0 sees it."""
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2
+    away = np.hypot(x, y) / (0.82 * SIZE / 2) * 1.0
+    inside = away < 0.5
+    deep = np.sqrt(np.maximum(0.25 - away**2, 0)).astype(np.float32)
+    picture = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    picture[inside] = (255, 0, 0)
+    return picture, inside, -deep, deep
+
+
+def test_a_solid_of_front_and_back_looks_right_from_all_around() -> None:
+    picture, inside, front, back = _ball()
+    flat = np.zeros((SIZE, SIZE, 3), np.float32)
+    red, blue = flat - np.array([0, 2, 2], np.float32), flat - np.array([2, 2, 0], np.float32)
+    solid = solid_of(picture, inside, front, back, (red, blue, blue), 0.0)
+    colors, parts = hints_of(solid, np.array([0, 90, 180], np.float32), SIZE)
+    for view in range(3):
+        shown = (parts[view] < -0.1).any(axis=-1)
+        assert (shown & inside).sum() / (shown | inside).sum() > 0.88
+    middle = SIZE // 2
+    assert np.allclose(colors[0, middle, middle], [0, -2, -2], atol=0.01)
+    assert np.allclose(colors[2, middle, middle], [-2, -2, 0], atol=0.01)
+    # from the right (azimuth 90) the front is at the left
+    assert np.allclose(parts[1, middle, middle - 20], [0, -2, -2], atol=0.01)
+    assert np.allclose(parts[1, middle, middle + 20], [-2, -2, 0], atol=0.01)
+
+
+def test_nothing_to_see_gives_no_guess(generator: PartsGenerator) -> None:
+    white = np.full((1, SIZE, SIZE, 3), 255, np.uint8)
+    assert not hints_for(generator.relief, white, np.zeros(3, np.float32)).any()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +185,6 @@ def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
         PartsSampleConfig(**bad)  # type: ignore[arg-type]
 
 
-def test_pictures_of_another_size_are_refused(network: PartsNet) -> None:
+def test_pictures_of_another_size_are_refused(generator: PartsGenerator) -> None:
     with pytest.raises(UsageError, match="128"):
-        generate_parts(network, np.zeros((1, 64, 64, 3), np.uint8))
+        generate_parts(generator, np.zeros((1, 64, 64, 3), np.uint8))

@@ -9,13 +9,13 @@ from diorama.core.figure import Skeleton
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.figures.pose import animate
+from diorama.geometry.orbit import around
 from diorama.rigging.bones import bound, laid_in
 from diorama.rigging.count import with_count
 from diorama.rigging.draft import draft_of
 from diorama.rigging.paint import painted
 from diorama.rigging.surface import Surface
 from diorama.rigging.swing import range_of_motion
-from diorama.theatre.turntable import around
 
 
 def _tube(length: float = 2.0, rings: int = 33, around_: int = 12) -> Mesh:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from diorama.errors import UsageError
+from diorama.geometry.orbit import look_at
 from diorama.theatre.actor import Actor, canonical_picture
-from diorama.theatre.cameras import look_at
 from diorama.theatre.clip import Clip, Script, random_clip
 from diorama.theatre.render import SKY, FrameView
 from diorama.theatre.stage import check_cameras, random_stage

@@ -5,8 +5,9 @@ import pytest
 
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
+from diorama.geometry.orbit import look_at
 from diorama.theatre import shapes, textures
-from diorama.theatre.cameras import KINDS, beside, look_at, random_track
+from diorama.theatre.cameras import KINDS, beside, random_track
 from diorama.theatre.furniture import furniture, outdoors
 from diorama.theatre.props import HELD, OCCLUDERS
 from diorama.theatre.sky import sky_picture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from diorama.core.progress import Silent
 from diorama.diffusion.parts_generate import load_parts
 from diorama.diffusion.parts_net import PartsNet, PartsNetConfig, to_pictures
 from diorama.theatre.shards import Sample
@@ -30,10 +31,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_second_stage_goes_on_from_the_first_and_what_it_writes_loads(tmp_path: Path) -> None:
     options = {"steps": 2, "batch": 2, "lr": 1e-2, "warmup": 0, "save_every": 0.0, "preview_every": 0.0}
-    start("parts-stage1", {**options, "out": str(tmp_path / "one")})
+    start("parts-stage1", {**options, "out": str(tmp_path / "one")}, Silent())
     first = load_parts(tmp_path / "one" / "result" / "parts-s.safetensors")
     assert not first.has_parts
-    report = start("parts", {**options, "out": str(tmp_path / "two"), "init": str(tmp_path / "one" / "result")})
+    report = start(
+        "parts", {**options, "out": str(tmp_path / "two"), "init": str(tmp_path / "one" / "result")}, Silent()
+    )
     assert np.isfinite(report.measures["from_noise"])
     assert load_parts(tmp_path / "two" / "result" / "parts-s.safetensors").has_parts
 

@@ -18,8 +18,7 @@ from diorama.bench.metrics.standins import lpips_standin
 from diorama.bench.parts_scores import Agreement, agreement
 from diorama.core.extras import need
 from diorama.core.progress import Progress, Silent
-from diorama.diffusion.parts_generate import SIZE, VIEWS, WINDOW, PartsSampleConfig, generate_parts
-from diorama.diffusion.parts_net import PartsNet
+from diorama.diffusion.parts_generate import SIZE, VIEWS, WINDOW, PartsGenerator, PartsSampleConfig, generate_parts
 from diorama.errors import UsageError
 from diorama.rigging.decode import decode
 
@@ -81,7 +80,7 @@ def told_apart(colored: UInt8[np.ndarray, "v t h w 3"]) -> Int16[np.ndarray, "v 
     return np.ascontiguousarray(found[..., SHARP // 2 :: SHARP, SHARP // 2 :: SHARP])
 
 
-def generated_row(network: PartsNet, seen: Asked, config: PartsSampleConfig) -> ViewRow:
+def generated_row(network: PartsGenerator, seen: Asked, config: PartsSampleConfig) -> ViewRow:
     """What the generator makes of the input view of a creature: of its first frame, and of four."""
     still = generate_parts(network, seen.images[0, :1], config=config)
     moving = generate_parts(network, seen.images[0], config=config)
@@ -122,7 +121,7 @@ def view_rows(
     return rows
 
 
-def row_of(network: PartsNet, config: PartsSampleConfig = PartsSampleConfig()) -> Callable[[Asked], ViewRow]:
+def row_of(network: PartsGenerator, config: PartsSampleConfig = PartsSampleConfig()) -> Callable[[Asked], ViewRow]:
     """`generated_row` of a network."""
     return lambda seen: generated_row(network, seen, config)
 

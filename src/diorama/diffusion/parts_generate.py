@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
+from torch import nn
 
 from diorama.core.progress import Progress
 from diorama.diffusion.checkpoint import read_tensors
@@ -14,9 +15,10 @@ from diorama.diffusion.denoise import Denoiser, guided, inpainted
 from diorama.diffusion.fit import fit
 from diorama.diffusion.levels import Level, karras
 from diorama.diffusion.noise import Noise, generators
-from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, PartsNetConfig, to_codes, to_pictures
+from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, sizes_of, to_codes, to_pictures
+from diorama.diffusion.parts_relief import Relief, hints_for
 from diorama.diffusion.sample import descend, sample
-from diorama.errors import ModelError, UsageError
+from diorama.errors import UsageError
 
 EMBEDDED = Path(__file__).parent / "data" / "parts-s.safetensors"
 SIZE, VIEWS, WINDOW = 128, 8, 4
@@ -61,28 +63,35 @@ class MadeViews:
     azimuths: Float32[np.ndarray, " v"]
 
 
-def load_parts(path: Path = EMBEDDED) -> PartsNet:
-    """The embedded network, or one that was trained here; sizes are taken from the shapes.
+class PartsGenerator(nn.Module):
+    """Both networks: the one that guesses from one view, and the one that makes all of them.
+
+    Args:
+        views: makes the views.
+        relief: guesses.
+    """
+
+    def __init__(self, views: PartsNet, relief: Relief) -> None:
+        super().__init__()
+        self.views, self.relief = views, relief
+
+
+def load_parts(path: Path = EMBEDDED) -> PartsGenerator:
+    """The embedded generator, or one that was trained here; sizes are taken from the shapes.
 
     Raises:
         ModelError: missing, damaged, or of another architecture.
     """
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
-    try:
-        widths = tuple(len(tensors[f"rgb.steps.{i}.enter.bias"]) for i in range(3))
-        depth = sum(1 for name in tensors if name.startswith("rgb.steps.") and name.endswith(".space.qkv.weight"))
-        fused = any(name.startswith("fusions.") for name in tensors)
-        config = PartsNetConfig(widths, depth, fused)  # type: ignore[arg-type]
-    except (KeyError, TypeError, UsageError) as error:
-        raise ModelError(f"no generator of parts: {error}", path, "get the file again") from error
-    network = PartsNet(config)
-    fit(network, tensors, source=str(path))
-    return network.eval().requires_grad_(False)
+    views = {name.removeprefix("views."): value for name, value in tensors.items() if name.startswith("views.")}
+    made = PartsGenerator(PartsNet(sizes_of(views, "rgb.", path)), Relief(sizes_of(tensors, "relief.branch.", path)))
+    fit(made, tensors, source=str(path))
+    return made.eval().requires_grad_(False)
 
 
 @torch.no_grad()
 def generate_parts(
-    network: PartsNet,
+    network: PartsGenerator,
     frames: UInt8[np.ndarray, "t h w 3"],
     *,
     config: PartsSampleConfig = PartsSampleConfig(),
@@ -99,13 +108,13 @@ def generate_parts(
     Raises:
         UsageError: pictures of another size, or too many of them.
     """
-    made = views_of(network, codes_of(frames), config=config, progress=progress)
+    made = views_of(network, frames, config=config, progress=progress)
     return as_pictures(made, config.views)
 
 
 @torch.no_grad()
 def parts_of_views(
-    network: PartsNet,
+    network: PartsGenerator,
     images: UInt8[np.ndarray, "v h w 3"],
     *,
     config: PartsSampleConfig = PartsSampleConfig(),
@@ -121,7 +130,7 @@ def parts_of_views(
     """
     how = replace(config, views=len(images))
     colors = codes_of(images).transpose(1, 2)[:, :, None]
-    made = views_of(network, codes_of(images[:1]), config=how, colors=colors, progress=progress)
+    made = views_of(network, images[:1], config=how, colors=colors, progress=progress)
     return as_pictures(made, how.views).colored[:, 0]
 
 
@@ -138,28 +147,28 @@ def codes_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "1 t c
 
 @torch.no_grad()
 def views_of(
-    network: PartsNet,
-    image: Float[torch.Tensor, "1 t c h w"],
+    network: PartsGenerator,
+    frames: UInt8[np.ndarray, "t h w 3"],
     *,
     config: PartsSampleConfig = PartsSampleConfig(),
-    carried: Float[torch.Tensor, "1 c2 k v h w"] | None = None,
-    colors: Float[torch.Tensor, "1 c t v h w"] | None = None,
+    carried: Float[torch.Tensor, "1 c2 k v y x"] | None = None,
+    colors: Float[torch.Tensor, "1 c t v y x"] | None = None,
     progress: Progress | None = None,
-) -> Float[torch.Tensor, "1 c2 t v h w"]:
+) -> Float[torch.Tensor, "1 c2 t v y x"]:
     """Codes of colours and parts of all views of a window of frames.
 
     Args:
         network: the generator.
-        image: codes of the input view.
+        frames: the input view.
         config: how.
         carried: codes of the first k frames, from the window before: they stay as they are, and so do the colours of
             parts.
         colors: codes of all views where they are known: then only parts are made.
         progress: told of each step.
     """
-    t, v = image.shape[1], config.views
+    image, t, v = codes_of(frames), len(frames), config.views
     azimuth = torch.arange(v, dtype=torch.float32)[None] * (2 * math.pi / v)
-    given = PartsGiven(image, azimuth)
+    given = PartsGiven(image, azimuth, hints_for(network.relief, frames, azimuth[0].numpy())[None])
     known = torch.zeros(1, 2 * CHANNELS, t, v, *image.shape[3:])
     mask = torch.zeros_like(known)
     known[:, :CHANNELS, :, 0], mask[:, :CHANNELS, :, 0] = image.transpose(1, 2), 1
@@ -170,7 +179,7 @@ def views_of(
         known[:, :, :k], mask[:, :, :k] = carried, 1
     draw = Noise(generators(1, "parts", config.seed))
     scales = torch.linspace(*config.guidance, t) if t > 1 else torch.tensor([config.guidance[1]])
-    denoise = inpainted(_guided(network, given, scales), known, mask, draw)
+    denoise = inpainted(_guided(network.views, given, scales), known, mask, draw)
     path = karras(config.steps, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX)
     return sample(descend(path, denoise), draw(known), draw=draw, progress=progress)
 

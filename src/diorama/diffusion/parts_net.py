@@ -8,17 +8,18 @@ frames; the input view is the first of the views, so that attention finds it the
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import nn
 from torch.nn import functional
 
-from diorama.errors import UsageError
+from diorama.errors import ModelError, UsageError
 
 PATCH = 4
 CHANNELS = 3 * PATCH**2
@@ -46,7 +47,7 @@ class PartsNetConfig:
     """
 
     widths: tuple[int, int, int] = (32, 96, 160)
-    depth: int = 5
+    depth: int = 4
     fused: bool = True
 
     def __post_init__(self) -> None:
@@ -62,14 +63,16 @@ class PartsGiven:
     Attributes:
         image: codes of the input view's frames; zeros where it is not told (for guidance).
         azimuth: of the views against the input view, radians; the first is 0.
+        hint: a first guess of colours, then parts, that the answer begins with (`parts_relief`); zeros for none.
     """
 
     image: Float[torch.Tensor, "b t c h w"]
     azimuth: Float[torch.Tensor, "b v"]
+    hint: Float[torch.Tensor, "b c2 t v h w"]
 
     def dropped(self) -> "PartsGiven":
         """The same without the picture."""
-        return PartsGiven(torch.zeros_like(self.image), self.azimuth)
+        return PartsGiven(torch.zeros_like(self.image), self.azimuth, torch.zeros_like(self.hint))
 
 
 def to_codes(pictures: Float[torch.Tensor, "*n 3 h w"]) -> Float[torch.Tensor, "*n c hh ww"]:
@@ -98,7 +101,7 @@ class PartsNet(nn.Module):
         waves = 2 * HARMONICS + 1
         self.told = nn.Sequential(nn.Linear(64 + waves, wide), nn.SiLU(), nn.Linear(wide, wide))
         self.seen = nn.Linear(3 * THUMBNAIL**2, wide)
-        self.rgb, self.part = _Branch(config), _Branch(config)
+        self.rgb, self.part = Branch(config, 3 * CHANNELS), Branch(config, 3 * CHANNELS)
         self.fusions = nn.ModuleList(_Fusion(width) for width in self.rgb.widths) if config.fused else None
         self.films = nn.ModuleList(nn.Linear(wide, 2 * width) for width in self.rgb.widths)
         for film in self.films:
@@ -123,9 +126,11 @@ class PartsNet(nn.Module):
         small = functional.adaptive_avg_pool2d(_means(given.image), THUMBNAIL).flatten(1).unflatten(0, (b, t))
         told = (self.told(told)[:, None] + self.seen(small)[:, :, None]).flatten(0, 2)
         image = given.image[:, :, None].expand(-1, -1, v, -1, -1, -1).flatten(0, 2)
-        halves = [half.permute(0, 2, 3, 1, 4, 5).flatten(0, 2) for half in x.split(CHANNELS, dim=1)]
-        said, heard = self._walk([torch.cat([half, image], dim=1) for half in halves], told, (b, t, v))
-        return torch.cat(said, dim=1).unflatten(0, (b, t, v)).permute(0, 3, 1, 2, 4, 5), heard
+        both = [_pictures(x), _pictures(given.hint[:, : x.shape[1]])]
+        halves = zip(*(each.split(CHANNELS, dim=1) for each in both), strict=True)
+        said, heard = self._walk([torch.cat([half, image, hint], dim=1) for half, hint in halves], told, (b, t, v))
+        changed = torch.cat(said, dim=1).unflatten(0, (b, t, v)).permute(0, 3, 1, 2, 4, 5)
+        return given.hint[:, : x.shape[1]] + changed, heard
 
     def _walk(
         self, hidden: Hidden, told: Float[torch.Tensor, "n d"], counts: tuple[int, int, int]
@@ -160,20 +165,20 @@ class PartsNet(nn.Module):
             _silence(fusion.leave)
 
 
-class _Branch(nn.Module):
+class Branch(nn.Module):
     """Convolutions down to a sixteenth of the resolution, attention there, and convolutions up again."""
 
-    def __init__(self, config: PartsNetConfig) -> None:
+    def __init__(self, config: PartsNetConfig, inputs: int, outputs: int = CHANNELS) -> None:
         super().__init__()
         fine, middle, wide = config.widths
-        steps: list[nn.Module] = [_Down(2 * CHANNELS, fine, 1), _Down(fine, middle, 2)]
+        steps: list[nn.Module] = [_Down(inputs, fine, 1), _Down(fine, middle, 2)]
         steps.append(_Enter(middle, wide))
         steps += [_Attend(wide, over_time=bool(i % 2)) for i in range(config.depth)]
         steps += [_Up(wide, middle), _Up(middle, fine)]
         self.steps = nn.ModuleList(steps)
         self.kinds = ("down", "down", "enter", *["attend"] * config.depth, "up", "up")
         self.widths = (fine, middle, wide, *[wide] * config.depth, middle, fine)
-        self.norm, self.out = nn.GroupNorm(GROUPS, fine), nn.Conv2d(fine, CHANNELS, 3, padding=1)
+        self.norm, self.out = nn.GroupNorm(GROUPS, fine), nn.Conv2d(fine, outputs, 3, padding=1)
         _silence(self.out)
 
     def leave(self, hidden: Float[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n d h w"]:
@@ -294,6 +299,10 @@ class _Fusion(nn.Module):
         return [rgb + shared, part + shared]
 
 
+def _pictures(x: Float[torch.Tensor, "b c t v h w"]) -> Float[torch.Tensor, "n c h w"]:
+    return x.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+
+
 def _told(x: Float[torch.Tensor, "n c h w"], film: Float[torch.Tensor, "n f"]) -> Float[torch.Tensor, "n c h w"]:
     scale, shift = film[..., None, None].chunk(2, dim=1)
     return x * (1 + scale) + shift
@@ -328,3 +337,17 @@ def _silence(layer: nn.Module) -> None:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def sizes_of(tensors: Mapping[str, Shaped[torch.Tensor, "..."]], prefix: str, where: Path) -> PartsNetConfig:
+    """The sizes of a branch whose tensors begin with `prefix`.
+
+    Raises:
+        ModelError: there is no such branch.
+    """
+    try:
+        widths = [len(tensors[f"{prefix}steps.{i}.enter.bias"]) for i in range(3)]
+        depth = sum(n.startswith(f"{prefix}steps.") and n.endswith(".space.qkv.weight") for n in tensors)
+        return PartsNetConfig((widths[0], widths[1], widths[2]), depth, any(n.startswith("fusions.") for n in tensors))
+    except (KeyError, TypeError, UsageError) as error:
+        raise ModelError(f"no generator of parts: {error}", where, "get the file again") from error

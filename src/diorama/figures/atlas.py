@@ -88,6 +88,12 @@ def _fill(
     down = np.rint(texels.weights[:, 2] * steps).astype(np.int64)
     bytes_ = np.rint(colors).clip(0, 255).astype(np.uint8)
     edge = across + down == steps
+    known = np.zeros(picture.shape[:2], bool)
     for further, which in ((1, edge), (0, np.ones_like(edge))):  # a face's own texels are written last
         x, y = _turned(across[which] + further, down[which], steps[which], turned[face[which]])
-        picture[corner[face[which], 1] + y, corner[face[which], 0] + x] = bytes_[which]
+        at = corner[face[which], 1] + y, corner[face[which], 0] + x
+        picture[at], known[at] = bytes_[which], True
+    # what is between takes the colour to its left: viewers mix it in where they reduce the picture
+    left = np.maximum.accumulate(np.where(known, np.arange(len(picture)), 0), axis=1)
+    rows = np.arange(len(picture)).reshape(-1, 1)
+    picture[:] = picture[rows, left]

@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float32, Int16, Shaped, UInt8
 
 from diorama.core.camera import Cameras
 from diorama.errors import DamagedMediaError, LimitError, UsageError
+from diorama.geometry.orbit import FIELD_OF_VIEW, around
 from diorama.media.atomic import atomic_folder
 from diorama.media.fields import Field, parse
 from diorama.media.images import load_image, save_image
 from diorama.theatre.look import contact_sheet
-from diorama.theatre.turntable import FIELD_OF_VIEW, around
 
 NAME = "parts.json"
 KINDS = ("rgb", "parts", "labels", "mask")

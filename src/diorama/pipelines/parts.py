@@ -103,7 +103,7 @@ def _own(path: Path) -> bool:
 
     if not path.exists():
         raise UsageError(f"no model {path}", "--model", "give embedded, or a file or folder of weights")
-    return path.is_file() and "rgb.steps.0.enter.weight" in peek_shapes(path)
+    return path.is_file() and "views.rgb.steps.0.enter.weight" in peek_shapes(path)
 
 
 def own_weights(model: str) -> Path:
@@ -121,7 +121,6 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
         WINDOW,
         PartsSampleConfig,
         as_pictures,
-        codes_of,
         load_parts,
         views_of,
     )
@@ -133,11 +132,10 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
         default.guidance if config.guidance is None else config.guidance,
         seed=config.seed,
     )
-    image = codes_of(frames)
     done: list[torch.Tensor] = []
     start = 0
     while not done or start < len(frames) - 1:
-        window = image[:, start : start + WINDOW]
+        window = frames[start : start + WINDOW]
         carried = done[-1][:, :, -1:] if done else None
         made = views_of(network, window, config=how, carried=carried, progress=progress)
         done.append(made if carried is None else made[:, :, 1:])

@@ -1,32 +1,36 @@
 """From pictures, views or a mesh to a skinned, animated model (``diorama rig``)."""
 
 import json
+import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diorama.core.figure import Figure, Motion
+from diorama.core.figure import Motion
 from diorama.core.progress import Progress, Silent
 from diorama.errors import InterruptedRunError, MediaError, UsageError
-from diorama.figures.retarget import retarget
-from diorama.media.atomic import sweep, write_bytes
+from diorama.media.atomic import hidden_sibling, sweep, write_bytes
 from diorama.media.lock import RunLock
 from diorama.media.mesh import graft_glb, write_glb
 from diorama.media.motion.bvh import write_bvh
 from diorama.media.recipe import Input, Recipe, write_sidecar
 from diorama.media.safe import local_path
-from diorama.pipelines.animate_motion import check_motion, driving
+from diorama.pipelines.animate_motion import check_motion
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_film import turn_of, write_turn
+from diorama.pipelines.rig_motion import motions_of
 from diorama.pipelines.rig_page import MOST_BYTES as PAGE_BYTES
 from diorama.pipelines.rig_page import rig_page
-from diorama.pipelines.rig_source import Rigged, rigged_source
-from diorama.rigging.swing import range_of_motion
+from diorama.pipelines.rig_source import MESHES, Rigged, rigged_source
 
 MODEL, MOTION = ".glb", ".bvh"
-FPS, SECONDS = 24.0, 4.0
-"""Of motions that are made."""
+BESIDE = (".html", ".mp4", ".bvh")
+"""What may stand beside a model."""
+NOTES = 1000
+"""Characters of notes that a recipe holds."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def rig(
         DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
     """
     began, told = time.perf_counter(), progress or Silent()
-    target = _target(source, output, overwrite=overwrite)
+    target = _target(source, output, config, overwrite=overwrite)
     if config.motion:
         check_motion(config.motion)
     with RunLock(target):
@@ -81,54 +85,60 @@ def rig(
         try:
             found = rigged_source(str(source), config, told, _beside(target, "_scene"))
             motions = motions_of(found, config, told)
-            extras = _written(found, motions, target, config, told)
+            with _aside(target) as folder:
+                made = folder / target.name
+                extras = _written(found, motions, made, config, told)
+                for file in (*extras, write_sidecar(made, _recipe(found, config)), made):
+                    os.replace(file, target.with_name(file.name))
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command again") from stop
-    recipe = _recipe(found, config)
-    write_sidecar(target, recipe)
     figure = found.figure
     counts = {name: len(motion) for name, motion in motions.items()}
     sizes = len(figure.skeleton), len(figure.parts), len(figure.mesh.vertices)
-    return RigResult((target,), extras, *sizes, counts, time.perf_counter() - began, found.notes)
+    beside = tuple(target.with_name(extra.name) for extra in extras)
+    return RigResult((target,), beside, *sizes, counts, time.perf_counter() - began, found.notes)
 
 
-def _target(source: str | Path, output: str | Path, *, overwrite: bool) -> Path:
+def _target(source: str | Path, output: str | Path, config: RigConfig, *, overwrite: bool) -> Path:
     path = local_path(output)
     if path.suffix.lower() not in (MODEL, MOTION):
         raise UsageError(f"unknown output format {path.suffix or '(none)'!r}", path, "use .glb, or .bvh for the motion")
     if path.is_dir():
         raise UsageError("the output is a folder", path, "add a file name to the path")
-    if path.exists() and Path(source).exists() and path.samefile(source):
-        raise UsageError("the output is the input", path, "choose another name")
-    if path.exists() and not overwrite:
-        raise UsageError("the output exists", path, "choose another name, or add --overwrite")
+    files = [path, *(_beside(path, ending) for ending in _endings(source, path, config))]
+    given = [Path(source), *(Path(name) for name in _files_in(config).values() if name)]
+    for file in files:
+        if file.exists() and any(one.exists() and file.samefile(one) for one in given):
+            raise UsageError("the output is the input", file, "choose another name")
+        if file.exists() and not overwrite:
+            raise UsageError("the output exists", file, "choose another name, or add --overwrite")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def motions_of(found: Rigged, config: RigConfig, progress: Progress) -> dict[str, Motion]:
-    """The animations: what is asked for first, then what was seen, then every joint in turn.
-
-    Raises:
-        DioramaError: a motion that this skeleton cannot follow.
-    """
-    skeleton, motions = found.figure.skeleton, dict[str, Motion]()
-    if config.motion:
-        name = Path(config.motion).stem or "motion"
-        motions[name] = _asked(found.figure, config, progress)
-    motions |= {name: motion for name, motion in found.motions.items() if name not in motions}
-    motions["range"] = range_of_motion(skeleton, fps=FPS)
-    return motions
+def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, ...]:
+    """What may be written beside a target; a mesh alone shows no motion."""
+    if target.suffix.lower() == MOTION:
+        return ()
+    still = Path(source).suffix.lower() in MESHES
+    return tuple(e for e in BESIDE if not (config.bare if e != MOTION else still))
 
 
-def _asked(figure: Figure, config: RigConfig, progress: Progress) -> Motion:
+def _files_in(config: RigConfig) -> dict[str, str]:
+    """The options that name files."""
+    names = ("motion", "mesh", "skeleton", "edit", "mask", "model")
+    return {name: str(getattr(config, name)) for name in names}
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A folder beside the target in which everything is made before anything appears."""
+    folder = hidden_sibling(target, f"partial-{os.getpid()}")
+    folder.mkdir()
     try:
-        given = driving(config.motion, figure, fps=FPS, seconds=SECONDS, seed=config.seed, progress=progress)
-    except UsageError as error:
-        names = ", ".join(figure.skeleton.names[:6])
-        fix = f"{error.fix}; the joints here are {names}, ...: --names mixamo or --edit name them as motions expect"
-        raise UsageError(error.what, config.motion, fix) from error
-    return given.motion if given.motion.skeleton is figure.skeleton else retarget(given.motion, figure.skeleton)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _written(
@@ -139,7 +149,7 @@ def _written(
     if target.suffix.lower() == MOTION:
         moving = next(iter(motions.values())) if config.motion else captured
         if moving is None:
-            raise UsageError("no motion in a single picture", target, "give a clip, --motion, or ask for a .glb")
+            raise UsageError("nothing moves in it", target.name, "give a clip, --motion, or ask for a .glb")
         write_bvh(target, moving)
         return ()
     _write_model(found, motions, target, progress)
@@ -181,7 +191,8 @@ def _recipe(found: Rigged, config: RigConfig) -> Recipe:
     import diorama
 
     options = {name: value for name, value in vars(config).items() if isinstance(value, str | int | float | bool)}
-    for name in ("motion", "mesh", "skeleton", "edit", "mask", "model"):
-        options[name] = Path(str(options.get(name, ""))).name
-    inputs = tuple(Input.of(path) for path in found.inputs if path.is_file())
-    return Recipe("rig", options, inputs, config.seed, diorama.__version__, {"notes": json.dumps(found.notes)})
+    options |= {name: Path(given).name for name, given in _files_in(config).items()}
+    given = [Path(name) for option, name in _files_in(config).items() if option != "model" and name]
+    inputs = tuple(Input.of(path) for path in (*found.inputs, *given) if path.is_file())
+    notes = json.dumps(found.notes)[:NOTES]
+    return Recipe("rig", options, inputs, config.seed, diorama.__version__, {"notes": notes})

@@ -14,6 +14,7 @@ from diorama.core.figure import Figure, Motion
 from diorama.core.progress import Progress
 from diorama.figures.part_colors import part_centers, part_colors
 from diorama.figures.pose import animate, joint_positions
+from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.media.atomic import write_bytes
 from diorama.media.encoding import Encoding
@@ -21,10 +22,11 @@ from diorama.media.write import FrameWriter, StreamSpec
 from diorama.theatre.light import Light
 from diorama.theatre.render import draw, lamp_of
 from diorama.theatre.surface import Surface, put_together
-from diorama.theatre.turntable import around
 
 SIZE, SECONDS, FPS = 384, 6.0, 24
 ELEVATION = 12.0
+MANY = 40
+"""Joints beyond which their dots are drawn small."""
 LINE, DOT = (20, 20, 20), (255, 255, 255)
 
 
@@ -43,7 +45,8 @@ def turn_of(figure: Figure, motion: Motion, *, size: int = SIZE, seconds: float 
     count = max(2, round(seconds * FPS))
     steps, last = np.round(np.arange(count) * motion.fps / FPS).astype(np.int64), max(len(motion) - 1, 1)
     times = np.minimum(last - np.abs(steps % (2 * last) - last), len(motion) - 1)
-    moved = replace(motion, rotations=motion.rotations[times], root=motion.root[times])
+    upwards = motion.root[times] * np.array([0, 1, 0], np.float32)  # whoever walks stays in the middle
+    moved = replace(motion, rotations=motion.rotations[times], root=upwards)
     places, joints = animate(figure, moved), joint_positions(moved)
     low, high = places.min(axis=(0, 1)), places.max(axis=(0, 1))
     middle = (low + high) / 2
@@ -86,9 +89,10 @@ def _skeleton(image: UInt8[np.ndarray, "h w 3"], turn: Turn, number: int) -> Non
     for joint, parent in enumerate(turn.parents):
         if parent >= 0:
             cv2.line(image, dots[parent], dots[joint], LINE, 1, cv2.LINE_AA, 3)
+    size = 24 if len(dots) <= MANY else 12
     for dot in dots:
-        cv2.circle(image, dot, 24, LINE, -1, cv2.LINE_AA, 3)
-        cv2.circle(image, dot, 14, DOT, -1, cv2.LINE_AA, 3)
+        cv2.circle(image, dot, size, LINE, -1, cv2.LINE_AA, 3)
+        cv2.circle(image, dot, size * 7 // 12, DOT, -1, cv2.LINE_AA, 3)
 
 
 def write_turn(path: Path, turn: Turn, progress: Progress) -> int:

@@ -9,6 +9,7 @@ from diorama.core.camera import Cameras
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Progress
 from diorama.diffusion.parts_generate import SIZE, VIEWS, PartsSampleConfig, load_parts, parts_of_views
+from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.pipelines.parts import ELEVATION, own_weights
 from diorama.pipelines.parts_config import PartsConfig
@@ -17,7 +18,6 @@ from diorama.rigging.decode import decode
 from diorama.theatre.light import Light
 from diorama.theatre.render import draw, lamp_of
 from diorama.theatre.surface import put_together
-from diorama.theatre.turntable import around
 
 
 def parts_of_mesh(

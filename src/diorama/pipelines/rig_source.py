@@ -19,8 +19,8 @@ from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_views import (
+    checked_hull,
     colored_by,
-    hull_of,
     labelled,
     laid_into,
     silhouettes_of,
@@ -126,19 +126,22 @@ def _of_views(views: PartViews, config: RigConfig, progress: Progress, inputs: t
     labels, count = (None, 0) if bare else told_apart(views)
     inside = silhouettes_of(views, labels)
     progress.advance()
-    mesh, cameras, kept = _surface(views, inside, config, progress)
+    mesh, cameras, kept, notes = _surface(views, inside, config, progress)
     progress.advance()
+    motions = dict[str, Motion]()
     if config.skeleton or labels is None:
         rig = bound(mesh, laid_in(_skeleton(Path(config.skeleton)), mesh), softness=config.softness)
-        motions, notes = dict[str, Motion](), tuple[str, ...]()
     else:
         own, used = labelled(mesh, labels[:, 0], cameras, count)
         draft = drafted(mesh, own, config, progress)
         rig = draft.rig(config.softness)
         progress.advance()
         seen = used_only(labels, used.tolist())
-        motions, notes = _seen(rig, seen, own, (cameras, views.fps), progress)
+        motions, more = _seen(rig, seen, own, (cameras, views.fps), progress)
+        notes += more
     progress.advance()
+    for note in notes:
+        progress.note(note)
     return Rigged(rig.figure, motions, kept, inputs, notes)
 
 
@@ -174,17 +177,21 @@ def _seen(
 
 def _surface(
     views: PartViews, inside: np.ndarray, config: RigConfig, progress: Progress
-) -> tuple[Mesh, Cameras, Path | None]:
-    """The surface in the first frame, cameras in its axes, and the file that it is to be kept of."""
+) -> tuple[Mesh, Cameras, Path | None, tuple[str, ...]]:
+    """The surface in the first frame, cameras in its axes, the file that it is to be kept of, and what is to be known.
+
+    Raises:
+        UsageError: views that do not fit each other, or the mesh.
+    """
     cameras = views.cameras
     if config.mesh:
         mesh, kept = _plain_mesh(Path(config.mesh), again=config.again)
         way = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
-        return mesh, way.cameras(cameras), kept
-    hull = hull_of(inside[:, 0], cameras, views.radius, config.cells)
+        return mesh, way.cameras(cameras), kept, ()
+    hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells)
     way = standing(hull, config.height)
     mesh = replace(hull, vertices=way.points(hull.vertices))
-    return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None
+    return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None, notes
 
 
 def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, progress: Progress) -> Draft:
@@ -192,6 +199,8 @@ def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, prog
     draft = draft_of(mesh, labels)
     if config.parts is not None:
         draft = with_count(draft, config.parts)
+    elif len(draft) == 1:
+        progress.note("there is one part only, so nothing bends: --parts or --edit makes more")
     if config.names != "plain":
         person = humanoid_roles(draft) is not None
         if not person and config.names != "auto":
@@ -215,6 +224,8 @@ def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
         from diorama.pipelines.rig_plain import parts_of_mesh
 
         labels, notes = parts_of_mesh(mesh, config, progress)
+        for note in notes:
+            progress.note(note)
     rig = drafted(mesh, labels, config, progress).rig(config.softness)
     return Rigged(rig.figure, kept=kept, inputs=(path,), notes=notes)
 

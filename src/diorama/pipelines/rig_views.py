@@ -10,6 +10,7 @@ from diorama.core.camera import Cameras
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
+from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.pipelines.part_views import PartViews
 from diorama.rigging.decode import decode
@@ -18,7 +19,6 @@ from diorama.rigging.lift import lifted, votes
 from diorama.rigging.paint import painted
 from diorama.rigging.silhouette import silhouette
 from diorama.rigging.surface import Surface
-from diorama.theatre.turntable import around
 
 ELEVATIONS = tuple(range(-5, 35, 5))
 """Degrees that are tried where the elevation of views is not known; those of the embedded network's training."""
@@ -26,6 +26,8 @@ ROUGH, ROUGH_CELLS = 64, 40
 """Pixels and cells of such a trial."""
 FITS = 0.6
 """Overlap of a mesh with the silhouettes from which on it is believed to be what they show."""
+FILLS, NOTHING = 0.5, 0.15
+"""Overlap of a hull with the silhouettes it is made of, below which they hardly, and surely do not, fit together."""
 TURNS = 24
 """Directions that are tried for a mesh."""
 
@@ -80,6 +82,29 @@ def silhouettes_of(views: PartViews, labels: Int16[np.ndarray, "v t h w"] | None
     return np.stack([silhouette(picture) for picture in flat]).reshape(pictures.shape[:4])
 
 
+def checked_hull(
+    inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, cells: int
+) -> tuple[Mesh, tuple[str, ...]]:
+    """`hull_of`, and what is to be known of it: views that show nothing, or that do not fit each other.
+
+    Raises:
+        UsageError: as `hull_of`, and for views that have next to nothing in common.
+    """
+    mesh = hull_of(inside, cameras, radius, cells)
+    shown = inside.any(axis=(1, 2))
+    seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
+    step = max(1, inside.shape[1] // (2 * ROUGH))
+    small = np.ascontiguousarray(inside[shown, ::step, ::step])
+    share = overlap(mesh, small, seen.scaled(*small.shape[1:]))
+    fix = "one object in all of them, from the azimuths that are told?"
+    if share < NOTHING:
+        raise UsageError(f"the views have a surface in common that fills {share:.0%} of them", "the views", fix)
+    notes = [f"nothing is seen in view {view}: it is left out" for view in np.flatnonzero(~shown)]
+    if share < FILLS:
+        notes.append(f"the surface fills {share:.0%} of the views only: {fix}")
+    return mesh, tuple(notes)
+
+
 def hull_of(inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, cells: int) -> Mesh:
     """The surface of what silhouettes show; views that show nothing are left out.
 
@@ -88,7 +113,8 @@ def hull_of(inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, 
     """
     shown = np.flatnonzero(inside.any(axis=(1, 2)))
     if len(shown) < 2:
-        raise UsageError(f"an object in {len(shown)} of {len(inside)} views", "rig", "give two views or more")
+        fix = "give two views or more that show it in the first frame"
+        raise UsageError(f"an object in {len(shown)} of {len(inside)} views", "rig", fix)
     seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
     reach = np.full(3, 1.3 * radius, np.float32)
     return visual_hull(Silhouettes(inside[shown], seen), -reach, reach, cells=cells)

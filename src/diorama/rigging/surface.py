@@ -8,9 +8,13 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from diorama.core.extras import need
+from diorama.errors import UsageError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+LEAST = 1e-9
+"""Squared sides of the box that a surface has at least, all its faces together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,11 @@ class Surface:
 
     @staticmethod
     def of(vertices: Float32[np.ndarray, "v 3"], faces: Int32[np.ndarray, "f 3"]) -> "Surface":
-        """The surface of a mesh; vertices within a millionth of its box are one."""
+        """The surface of a mesh; vertices within a millionth of its box are one.
+
+        Raises:
+            UsageError: all faces together have no area.
+        """
         size = max(float(np.ptp(vertices, axis=0).max()), 1e-12)
         grid = np.rint(vertices.astype(np.float64) / (size * 1e-6)).astype(np.int64)
         _, first, place = np.unique(grid, axis=0, return_index=True, return_inverse=True)
@@ -37,7 +45,12 @@ class Surface:
         joined = place[faces]
         a, b, c = joined.T
         whole = (a != b) & (b != c) & (c != a)
-        return Surface(vertices[first].astype(np.float64), joined[whole], place)
+        surface = Surface(vertices[first].astype(np.float64), joined[whole], place)
+        if not surface.areas.sum() > LEAST * size**2:
+            raise UsageError(
+                f"none of {len(faces)} faces has an area", "the mesh", "give a surface, not points or lines"
+            )
+        return surface
 
     @property
     def size(self) -> float:

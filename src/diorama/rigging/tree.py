@@ -166,7 +166,8 @@ def _bridge(
     close = far <= far.min() + ACROSS * surface.size
     one, other = here[nearest[close]], there[close]
     areas = np.zeros_like(length)
-    np.add.at(areas, (labels[one], labels[other]), surface.areas[other])
+    least = 1e-12 * surface.size**2  # places that no face holds have none, and must be joined, too
+    np.add.at(areas, (labels[one], labels[other]), np.maximum(surface.areas[other], least))
     a, b = np.unravel_index(areas.argmax(), areas.shape)
     both = (labels[one] == a) & (labels[other] == b)
     middle = (surface.points[one[both]] + surface.points[other[both]]).mean(axis=0) / 2

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from diorama.core.camera import Cameras
-from diorama.errors import UsageError
 from diorama.theatre.easing import Curve, drift, ease
 
 Kind = Literal["static", "pan", "orbit", "dolly", "handheld"]
@@ -51,34 +50,6 @@ def random_track(
     if kind == "handheld":
         place = place + 0.07 * _drifts(rng, time, 1.0)
     return place, look
-
-
-def look_at(place: Track, target: Track, *, height: int, width: int, focal: float) -> Cameras:
-    """Cameras at `place` that look at `target`, upright.
-
-    Args:
-        place, target: metres.
-        height, width: pixels.
-        focal: pixels.
-
-    Raises:
-        UsageError: a camera where its target is, or one that looks straight up or down.
-    """
-    forward = target - place
-    length = np.linalg.norm(forward, axis=1, keepdims=True)
-    if (length < 1e-6).any():
-        raise UsageError("a camera is where it should look", "look_at", "move one of them")
-    forward = forward / length
-    right = np.cross(forward, [0.0, 1.0, 0.0])
-    wide = np.linalg.norm(right, axis=1, keepdims=True)
-    if (wide < 1e-6).any():
-        raise UsageError("a camera looks straight up or down", "look_at", "tilt it a little")
-    right = right / wide
-    viewmats = np.tile(np.eye(4), (len(place), 1, 1))
-    viewmats[:, :3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    viewmats[:, :3, 3] = -np.einsum("tij,tj->ti", viewmats[:, :3, :3], place)
-    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
-    return Cameras(viewmats, np.tile(K, (len(place), 1, 1)), height, width)
 
 
 def beside(cameras: Cameras, by: float) -> Cameras:

@@ -14,10 +14,11 @@ from jaxtyping import Float, UInt8
 from diorama.core.camera import Cameras
 from diorama.errors import UsageError
 from diorama.figures.cast import Cast, load_cast
+from diorama.geometry.orbit import look_at
 from diorama.theatre import props
 from diorama.theatre.actor import Actor
 from diorama.theatre.anatomy import leg_length
-from diorama.theatre.cameras import KINDS, Kind, Track, beside, look_at, random_track
+from diorama.theatre.cameras import KINDS, Kind, Track, beside, random_track
 from diorama.theatre.choreography import perform, random_dance
 from diorama.theatre.dressing import Dressed, dress
 from diorama.theatre.light import Light

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from diorama.core.figure import Figure, Motion
 from diorama.core.progress import Progress
 from diorama.errors import LimitError, UsageError
 from diorama.figures.cast import load_cast
@@ -189,7 +190,26 @@ def _note(config: DatasetConfig, clip: Clip, tags: Sequence[str]) -> dict[str, A
     }
 
 
-def _object(config: DatasetConfig, seed: int) -> Sample:
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """An articulated object in motion, and from where it is seen.
+
+    Attributes:
+        family: of the menagerie, or "person".
+        body, motion: what it is and does.
+        extreme: whether its poses are rare and far.
+        elevation, start: of the cameras and of the first of them, degrees.
+    """
+
+    family: str
+    body: Figure
+    motion: Motion
+    extreme: bool
+    elevation: float
+    start: float
+
+
+def moving_object(config: DatasetConfig, seed: int) -> Moving:
     """An articulated object: a creature, or sometimes somebody of the cast."""
     rng = np.random.default_rng(seed)
     extreme = bool(rng.random() < EXTREME_SHARE)
@@ -204,14 +224,20 @@ def _object(config: DatasetConfig, seed: int) -> Sample:
         creature = random_creature(rng, family)
         body = creature.figure
         motion = random_motion(rng, creature, frames=config.frames, fps=config.fps, extreme=extreme)
-    elevation, start = float(rng.uniform(-5, 30)), float(rng.uniform(0, 360))
-    seen = film(body, motion, views=config.views, size=config.size, elevation=elevation, start=start)
+    return Moving(family, body, motion, extreme, float(rng.uniform(-5, 30)), float(rng.uniform(0, 360)))
+
+
+def _object(config: DatasetConfig, seed: int) -> Sample:
+    """Pictures of an articulated object from around."""
+    found = moving_object(config, seed)
+    body, elevation, start = found.body, found.elevation, found.start
+    seen = film(body, found.motion, views=config.views, size=config.size, elevation=elevation, start=start)
     note = {
         "recipe": config.recipe,
         "seed": seed,
         "fps": config.fps,
-        "family": family,
-        "tags": ["extreme_motion"] if extreme else [],
+        "family": found.family,
+        "tags": ["extreme_motion"] if found.extreme else [],
         **object_note(seen, body.parts),
     }
     return Sample(object_arrays(seen), note)

@@ -10,16 +10,11 @@ from diorama.core.figure import Figure, Motion
 from diorama.errors import UsageError
 from diorama.figures.part_colors import part_centers
 from diorama.figures.pose import animate
+from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
-from diorama.theatre.cameras import look_at
 from diorama.theatre.light import Light
 from diorama.theatre.render import draw, lamp_of
 from diorama.theatre.surface import put_together
-
-FIELD_OF_VIEW = 33.8
-"""Degrees, as in the SV3D family."""
-FILLED = 0.82
-"""The share of the view's angle that the ball around the whole clip fills."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +101,3 @@ def film(
         first.min(axis=0),
         first.max(axis=0),
     )
-
-
-def around(azimuths: Float32[np.ndarray, " v"], elevation: float, radius: float, size: int) -> Cameras:
-    """Cameras around the origin that hold a ball.
-
-    Args:
-        azimuths: degrees; 0 looks from +Z, 90 from +X.
-        elevation: degrees.
-        radius: of the ball, metres.
-        size: pixels a side.
-    """
-    half = np.radians(FIELD_OF_VIEW) / 2
-    away = radius / (FILLED * np.sin(half))
-    turn, up = np.radians(azimuths.astype(np.float64)), np.radians(elevation)
-    place = away * np.stack([np.sin(turn) * np.cos(up), np.full_like(turn, np.sin(up)), np.cos(turn) * np.cos(up)], 1)
-    focal = size / 2 / float(np.tan(half))
-    return look_at(place, np.zeros_like(place), height=size, width=size, focal=focal)

@@ -150,6 +150,11 @@ RECIPES: dict[str, Entry] = {
     ),
     "scd-stage1": Entry(f"{_PERSON}:stage1", "SCD, pictures: one network that reads its own reference", _MOORE),
     "scd-stage2": Entry(f"{_PERSON}:stage2", "SCD, videos: motion modules alone", {**_MOORE, **_VIDEO}),
+    "parts-relief": Entry(
+        "diorama.train.recipes.parts_relief:make",
+        "what parts begins with: front and back, told from one view",
+        {**_TURNS, "drop": ()},
+    ),
     "parts-stage1": Entry(f"{_SMALL}:stage1", "the same, colours alone: parts begins with it (--init)", _TURNS),
     "parts": Entry(f"{_SMALL}:stage2", "the embedded generator of parts: from one view to all around", _TURNS),
     "parts-no-fusion": Entry(f"{_SMALL}:without_fusion", "parts whose branches do not talk, for comparison", _TURNS),

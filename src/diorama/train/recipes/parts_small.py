@@ -1,5 +1,6 @@
 """The recipe of parts-s: colours, then colours and parts, of theatre creatures and people from all around."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,8 +11,10 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import nn
 
-from diorama.diffusion.parts_generate import PartsSampleConfig, generate_parts, load_parts
+from diorama.diffusion.parts_generate import PartsGenerator, PartsSampleConfig, as_pictures, generate_parts, load_parts
 from diorama.diffusion.parts_net import PATCH, PartsGiven, PartsNet, PartsNetConfig, to_codes
+from diorama.diffusion.parts_relief import Relief, hints_for, load_relief
+from diorama.errors import UsageError
 from diorama.train import loss as losses
 from diorama.train.config import TrainConfig
 from diorama.train.data import stacked
@@ -63,10 +66,9 @@ class SmallPartsRecipe(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         """The network and, in the second stage, the contrastive loss's projector; from --init or from scratch."""
-        network = PartsNet(PartsNetConfig(fused=self.fused))
-        if self.config.init:
-            begun, name = Path(self.config.init), "parts-s.safetensors"
-            network = load_parts(begun / name if begun.is_dir() else begun).requires_grad_(True)
+        network, begun = PartsNet(PartsNetConfig(fused=self.fused)), self._begun("parts-s.safetensors")
+        if begun is not None:
+            network = load_parts(begun).views.requires_grad_(True)
             if self.stage == 2 and not network.has_parts:
                 network.begin_parts()
         if self.stage == 1:
@@ -75,6 +77,20 @@ class SmallPartsRecipe(Recipe):
                     piece.requires_grad_(False)
             return {"parts-s": network}
         return {"parts-s": network, "projector": PartProjector([network.sizes.widths[2]])}
+
+    def _begun(self, name: str) -> Path | None:
+        """A file of --init: itself, or in one of its folders."""
+        paths = [Path(each) for each in self.config.init.split(os.pathsep) if each]
+        found = [path / name if path.is_dir() else path for path in paths]
+        return next((path for path in found if path.is_file() and path.name == name), None)
+
+    @cached_property
+    def _relief(self) -> Relief:
+        """The network that guesses: of its own stage, or of an earlier result."""
+        own, whole = self._begun("relief.safetensors"), self._begun("parts-s.safetensors")
+        if own is None and whole is None:
+            raise UsageError("no relief to begin with", "--init", "train parts-relief first, and name its result")
+        return load_relief(own) if own is not None else load_parts(whole).relief  # type: ignore[arg-type]
 
     @cached_property
     def _sources(self) -> dict[tuple[Part, Round], Shards | Theatre]:
@@ -96,7 +112,10 @@ class SmallPartsRecipe(Recipe):
         return stacked([self._sample(number, shape) for number in numbers])
 
     def _sample(self, number: int, shape: Round) -> dict[str, Shaped[torch.Tensor, "..."]]:
-        return tensors_of(object_of(self._sources["train", shape], number, shape))
+        return self._tensors(object_of(self._sources["train", shape], number, shape))
+
+    def _tensors(self, seen: Object) -> dict[str, Shaped[torch.Tensor, "..."]]:
+        return {**tensors_of(seen), "hint": hints_for(self._relief, seen.given, seen.azimuths)}
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """Squared error of the clean codes of the branches that there are, more on the object; and the contrast."""
@@ -108,7 +127,8 @@ class SmallPartsRecipe(Recipe):
         alpha, sigma = torch.cos(angle), torch.sin(angle)
         x = losses.noised(x0, draws.normal(*x0.shape[1:]), alpha, sigma)
         keep = draws.keep(self.config.drop_rates.get("image", 0.0))
-        given = PartsGiven(losses.kept(batch["image"], keep), batch["azimuth"])
+        told = (losses.kept(batch["image"], keep), batch["azimuth"], losses.kept(batch["hint"], keep))
+        given = PartsGiven(*told)
         said, heard = network(x, (sigma / alpha).log() / 4, given)
         weights = losses.region_weights((batch["ids"] >= 0).to(x0.dtype)[:, None], OBJECT_WEIGHT)
         error = (said.float() - x0) ** 2
@@ -129,35 +149,41 @@ class SmallPartsRecipe(Recipe):
         """The loss of pictures made in one step from pure noise, on held-out objects: what sampling begins with."""
         network = networks["parts-s"]
         assert isinstance(network, PartsNet)
-        device, total = next(network.parameters()).device, 0.0
+        device, total, guess = next(network.parameters()).device, 0.0, 0.0
         for number in range(MEASURED):
-            sample = tensors_of(object_of(self._sources["held-out", STILL], number, STILL))
+            sample = self._tensors(object_of(self._sources["held-out", STILL], number, STILL))
             batch = {name: value[None].to(device) for name, value in sample.items()}
             x0 = torch.cat([batch[name] for name in ("rgb", "part")[: self.stage]], dim=1)
             noise = Draws(seed_of("measure"), [number], device).normal(*x0.shape[1:])
-            said, _ = network(noise, torch.full((1,), 1.5, device=device), PartsGiven(batch["image"], batch["azimuth"]))
+            given = PartsGiven(batch["image"], batch["azimuth"], batch["hint"])
+            said, _ = network(noise, torch.full((1,), 1.5, device=device), given)
             weights = losses.region_weights((batch["ids"] >= 0).to(x0.dtype)[:, None], OBJECT_WEIGHT)
             total += float(losses.sample_means((said - x0) ** 2, weights)) / MEASURED
-        return {"from_noise": total}
+            guess += float(losses.sample_means((batch["hint"][:, : x0.shape[1]] - x0) ** 2, weights)) / MEASURED
+        return {"from_noise": total, "first_guess": guess}
 
     @torch.no_grad()
     def preview(self, networks: Networks) -> UInt8[np.ndarray, "h w 3"]:
         """Of held-out objects: the colours and parts of all views in the first frame, true and made."""
         network = networks["parts-s"]
         assert isinstance(network, PartsNet)
-        rows = []
+        rows, whole = [], PartsGenerator(network, self._relief).eval()
         for number in range(3):
             shape = Round(1, VIEWS, SIZE, input_too=True)
             seen = object_of(self._sources["held-out", Round(4, VIEWS, SIZE, input_too=True)], number, shape)
-            made = generate_parts(network, seen.given[:1], config=PartsSampleConfig(steps=6))
+            made = generate_parts(whole, seen.given[:1], config=PartsSampleConfig(steps=6))
             rows += [list(seen.image[:, 0]), list(made.images[:, 0])]
             if self.stage == 2:
                 rows += [list(seen.colored[:, 0]), list(made.colored[:, 0])]
+            guess = as_pictures(hints_for(self._relief, seen.given[:1], made.azimuths)[None], VIEWS)
+            rows += [list(guess.images[:, 0]), list(guess.colored[:, 0])]
         return grid(rows)
 
     def export(self, networks: Networks, folder: Path) -> None:
-        """The network without the projector."""
-        write_weights(networks["parts-s"], folder / "parts-s.safetensors")
+        """Both networks, without the projector."""
+        network = networks["parts-s"]
+        assert isinstance(network, PartsNet)
+        write_weights(PartsGenerator(network, self._relief), folder / "parts-s.safetensors")
 
 
 def tensors_of(seen: Object) -> dict[str, Shaped[torch.Tensor, "..."]]:

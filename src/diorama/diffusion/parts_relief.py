@@ -1,0 +1,218 @@
+"""The front and the back of an object as one view shows it: a small network's guess, and how it looks from elsewhere.
+
+To make other views of an object from nothing takes more training than a laptop gives. What one view shows can be told
+pixel by pixel: how far the surface is, how far the surface behind it, and in which parts both are. Two sheets with a
+wall between them are a solid that looks roughly right from all around; the generator begins with its pictures.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
+from torch import nn
+from torch.nn import functional
+
+from diorama.diffusion.checkpoint import read_tensors
+from diorama.diffusion.fit import fit
+from diorama.diffusion.parts_net import CHANNELS, CONTRAST, PATCH, Branch, PartsNetConfig, sizes_of, to_codes
+from diorama.geometry.orbit import around
+from diorama.geometry.raster import rasterize
+
+NAMES = ("front", "back", "part_front", "part_back", "rgb_back", "rise")
+WIDTHS = (1, 1, 3, 3, 3, 1)
+"""Channels: depths of both surfaces (radii of the object's ball before and behind its middle), colours as codes of
+single pixels, and the elevation of the camera (radians), of which the mean counts."""
+OUTPUTS = sum(WIDTHS)
+STEP = 2
+"""Pixels between the vertices of a sheet."""
+JUMP = 0.16
+"""Radii between neighbours from which on a sheet is torn."""
+RISES = (math.radians(-10), math.radians(35))
+RADIUS = 1.0
+SOLID = 250
+"""Levels below which some channel of a pixel is where the object is."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReliefMaps:
+    """What is said of pictures.
+
+    Attributes:
+        front, back: depth of the near and of the far surface, radii about the middle, positive away from the camera.
+        part_front, part_back, rgb_back: colours, 0 white, -2 black, as in the codes.
+        rise: elevation of the camera, radians.
+    """
+
+    front: Float[torch.Tensor, "n 1 h w"]
+    back: Float[torch.Tensor, "n 1 h w"]
+    part_front: Float[torch.Tensor, "n 3 h w"]
+    part_back: Float[torch.Tensor, "n 3 h w"]
+    rgb_back: Float[torch.Tensor, "n 3 h w"]
+    rise: Float[torch.Tensor, " n"]
+
+
+class Relief(nn.Module):
+    """One branch of the generator, made to look at one view; it sees a frame and the first frame.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: PartsNetConfig = PartsNetConfig((32, 64, 128), 3)) -> None:
+        super().__init__()
+        self.sizes = config
+        self.branch = Branch(config, 2 * CHANNELS, OUTPUTS * PATCH**2)
+
+    def forward(self, image: Float[torch.Tensor, "n c h w"], first: Float[torch.Tensor, "n c h w"]) -> ReliefMaps:
+        """Maps of the pictures whose codes are given."""
+        hidden = torch.cat([image, first], dim=1)
+        skips: list[torch.Tensor] = []
+        counts = (len(image), 1, 1)
+        for kind, step, width in zip(self.branch.kinds, self.branch.steps, self.branch.widths, strict=True):
+            film = hidden.new_zeros(len(image), 2 * width)
+            also = (skips.pop(),) if kind == "up" else ()
+            hidden = step(hidden, *also, film, *((counts,) if kind == "attend" else ()))
+            if kind == "down":
+                skips.append(hidden)
+        maps = functional.pixel_shuffle(self.branch.leave(hidden), PATCH)
+        front, back, part_front, part_back, rgb_back, rise = maps.split(WIDTHS, dim=1)
+        shown = (functional.pixel_shuffle(image, PATCH).amin(dim=1, keepdim=True) < -0.02).float()
+        mean = (rise * shown).sum(dim=(1, 2, 3)) / shown.sum(dim=(1, 2, 3)).clamp(min=1)
+        return ReliefMaps(front, front + functional.softplus(back - 1), part_front, part_back, rgb_back, mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """Two sheets and the wall between them, in the axes of the object, the camera's azimuth being 0.
+
+    Attributes:
+        vertices: in radii about the middle.
+        faces: of the sheets and the wall.
+        colors, parts: of the vertices, as codes.
+        rise: elevation of the camera, degrees.
+    """
+
+    vertices: Float32[np.ndarray, "n 3"]
+    faces: Int32[np.ndarray, "f 3"]
+    colors: Float32[np.ndarray, "n 3"]
+    parts: Float32[np.ndarray, "n 3"]
+    rise: float
+
+
+def solid_of(
+    picture: UInt8[np.ndarray, "h w 3"],
+    inside: Bool[np.ndarray, "h w"],
+    front: Float32[np.ndarray, "h w"],
+    back: Float32[np.ndarray, "h w"],
+    colors: Sequence[Float32[np.ndarray, "h w 3"]],
+    rise: float,
+) -> Solid | None:
+    """The solid of one picture; None where nothing is inside.
+
+    Args:
+        picture: on white.
+        inside: where the object is.
+        front, back: depths, as in `ReliefMaps`.
+        colors: of the parts before and behind, and of the back, as codes.
+        rise: elevation of the camera, radians.
+    """
+    pick = np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    there = inside[pick]
+    if there.sum() < 4:
+        return None
+    number = np.cumsum(there.ravel()).reshape(there.shape) - 1
+    count = int(there.sum())
+    camera = around(np.zeros(1, np.float32), math.degrees(rise), RADIUS, len(picture))
+    away = float(np.linalg.norm(camera.centers[0]))
+    rows, columns = np.nonzero(there)
+    pixels = np.stack([columns, rows], axis=1)[None] * STEP + STEP // 2 + 0.5
+    near, far = front[pick][there], np.maximum(back[pick], front[pick] + 0.01)[there]
+    sheets = [camera.unproject(pixels.astype(np.float64), (away + depth)[None])[0] for depth in (near, far)]
+    faces = _faces(there, number, front[pick], count)
+    before = (picture[pick][there].astype(np.float32) / 255 - 1) * np.float32(CONTRAST)
+    part_front, part_back, rgb_back = (color[pick][there] for color in colors)
+    return Solid(
+        np.concatenate(sheets).astype(np.float32),
+        faces,
+        np.concatenate([before, rgb_back]).astype(np.float32),
+        np.concatenate([part_front, part_back]).astype(np.float32),
+        math.degrees(rise),
+    )
+
+
+def _faces(
+    there: Bool[np.ndarray, "h w"], number: Int64[np.ndarray, "h w"], front: Float32[np.ndarray, "h w"], count: int
+) -> Int32[np.ndarray, "f 3"]:
+    """Two triangles for each four neighbours at about one depth, before and behind, and walls at their borders."""
+    corners = [np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, 1:], np.s_[1:, :-1]]
+    whole = np.logical_and.reduce([there[c] for c in corners])
+    depths = np.stack([front[c] for c in corners])
+    whole &= np.ptp(depths, axis=0) < JUMP
+    quads = np.stack([number[c][whole] for c in corners], axis=1)
+    edges = np.concatenate([np.sort(quads[:, [i, (i + 1) % 4]], axis=1) for i in range(4)])
+    kinds, uses = np.unique(edges, axis=0, return_counts=True)
+    a, b = kinds[uses == 1].T
+    walls = np.stack([a, b, b + count, a + count], axis=1)
+    all_quads = np.concatenate([quads, quads[:, ::-1] + count, walls])
+    return np.concatenate([all_quads[:, [0, 1, 2]], all_quads[:, [0, 2, 3]]]).astype(np.int32)
+
+
+def hints_of(
+    solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: int
+) -> tuple[Float32[np.ndarray, "v h w 3"], Float32[np.ndarray, "v h w 3"]]:
+    """How a solid looks from azimuths (degrees): colours and parts, as codes on white."""
+    colors = np.zeros((len(azimuths), size, size, 3), np.float32)
+    parts = np.zeros_like(colors)
+    if solid is None or not len(solid.faces):
+        return colors, parts
+    cameras = around(azimuths, solid.rise, RADIUS, size)
+    for view in range(len(azimuths)):
+        found = rasterize(solid.vertices, solid.faces, cameras[view : view + 1])
+        seen = found.face_ids >= 0
+        corners, shares = solid.faces[found.face_ids[seen]], found.barycentrics[seen]
+        colors[view][seen] = np.einsum("nk,nkc->nc", shares, solid.colors[corners])
+        parts[view][seen] = np.einsum("nk,nkc->nc", shares, solid.parts[corners])
+    return colors, parts
+
+
+@torch.no_grad()
+def hints_for(
+    network: Relief, frames: UInt8[np.ndarray, "t h w 3"], azimuths: Float32[np.ndarray, " v"]
+) -> Float[torch.Tensor, "c2 t v hh ww"]:
+    """A first guess of how an object looks from around: codes of colours, then of parts.
+
+    Args:
+        network: that guesses.
+        frames: the input view, on white.
+        azimuths: of the views against it, radians.
+    """
+    codes = to_codes(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255)
+    device = next(network.parameters()).device
+    said = network(codes.to(device), codes[:1].expand_as(codes).to(device))
+    front, back = (depth[:, 0].cpu().numpy() for depth in (said.front, said.back))
+    colors = [c.permute(0, 2, 3, 1).cpu().numpy() for c in (said.part_front, said.part_back, said.rgb_back)]
+    rise = float(said.rise.mean().clamp(*RISES))
+    inside = frames.min(axis=-1) < SOLID
+    degrees = np.degrees(azimuths).astype(np.float32)
+    found = []
+    for t, picture in enumerate(frames):
+        solid = solid_of(picture, inside[t], front[t], back[t], [color[t] for color in colors], rise)
+        found.append(np.stack(hints_of(solid, degrees, picture.shape[0])))
+    pictures = torch.from_numpy(np.stack(found, axis=1)).permute(0, 1, 2, 5, 3, 4) / CONTRAST + 1
+    return to_codes(pictures).permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+
+
+def load_relief(path: Path) -> Relief:
+    """A trained network; sizes are taken from the shapes.
+
+    Raises:
+        ModelError: missing, damaged, or of another architecture.
+    """
+    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    network = Relief(sizes_of(tensors, "branch.", path))
+    fit(network, tensors, source=str(path))
+    return network.eval().requires_grad_(False)
