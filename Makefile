@@ -40,7 +40,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install --quiet --editable '.[people,samples]' --constraint constraints.txt
+	$(PIP) install --quiet --editable '.[people,rig,samples]' --constraint constraints.txt
 	$(CV_WITHOUT_GL)
 	touch $@
 

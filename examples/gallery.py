@@ -13,7 +13,7 @@ from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.generate import generate, load_backbone
 from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_colors
-from diorama.media.images import save_image
+from diorama.media.images import load_image, save_image
 from diorama.media.read import open_video
 from diorama.media.store import read_scene
 from diorama.perception.fill import fill
@@ -26,6 +26,7 @@ from diorama.pipelines.gallery import Row, write_gallery
 from diorama.pipelines.page import animation, photo
 from diorama.pipelines.presets import Clip, Look
 from diorama.pipelines.report import colored
+from diorama.pipelines.rig import rig
 from diorama.pipelines.samples import SampleFolder
 from diorama.theatre.actor import canonical_picture
 from diorama.theatre.clip import Script, random_clip
@@ -34,6 +35,7 @@ from diorama.theatre.look import contact_sheet, depth_picture, flow_picture, num
 from diorama.theatre.menagerie import FAMILIES, random_creature, random_motion
 from diorama.theatre.turntable import film
 from diorama.theatre.wardrobe import random_outfit
+from models import creature_views
 from samples import sample
 
 
@@ -134,6 +136,17 @@ def recast_row(folder: Path) -> Row:
     return Row("Somebody else in a clip", caption, photo(frames[1], "The clip"), after, command)
 
 
+def rig_row(folder: Path) -> Row:
+    """Views of a creature with its parts, and the model that they become."""
+    views, model = creature_views(folder / "creature_parts", "quadruped", 1), folder / "creature.glb"
+    rig(views, model, overwrite=True)
+    turned = [frame.image for frame in open_video(model.with_suffix(".mp4"))][::4]
+    before = photo(load_image(views / "sheet.png"), "Views and part maps")
+    caption = "Surface, skeleton, weights and motion from pictures; beside the model lies a page to turn and change it."
+    after = (animation(turned, "The model: looks, parts, skeleton", milliseconds=160),)
+    return Row("A rig", caption, before, after, "diorama rig creature_parts/ -o creature.glb")
+
+
 def generator_row() -> Row:
     """Somebody that the embedded generator has never met, with and without a preview of the pose."""
     codec, network = load_codec(), load_backbone()
@@ -155,7 +168,7 @@ def main(folder: Path) -> None:
     """Run everything and write the page."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder)]
-    rows += [people_row(), theatre_row(), creatures_row(), generator_row(), recast_row(folder)]
+    rows += [people_row(), theatre_row(), creatures_row(), rig_row(folder), generator_row(), recast_row(folder)]
     write_gallery(folder / "index.html", rows)
     print(f"open {folder / 'index.html'}")
 

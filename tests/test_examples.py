@@ -46,6 +46,8 @@ def test_the_example_runs(example: Path, clip: Path, tmp_path: Path, request: py
     missing = [name for name in SAMPLES if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}; pip install 'diorama[samples]' -c constraints.txt")
+    if example.stem == "09_rig":
+        pytest.importorskip("mediapipe")
     if example.stem == "08_recast":
         pytest.importorskip("mediapipe")
         clip = request.getfixturevalue("somebody")

@@ -236,7 +236,7 @@ GENERATORS = (
 
 
 def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
-    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16}[name]
+    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 10}[name]
     return Weights(
         name, question, "diorama", tuple(sha256), "Apache-2.0", True, size, sha256, about=about, packaged=folder
     )
@@ -256,6 +256,13 @@ EMBEDDED: tuple[Weights, ...] = (
         "diffusion/data",
         "embedded: people animated, video inpainted",
         {"backbone-s.safetensors": "23655e598ebad0a8f56f6898e7793ee10e4867f191c481b8552d5c3878d4b357"},
+    ),
+    _embedded(
+        "parts-s",
+        "generate",
+        "diffusion/data",
+        "embedded: an object from all around, in colours and parts",
+        {"parts-s.safetensors": "SHA"},
     ),
     _embedded(
         "depth-s",

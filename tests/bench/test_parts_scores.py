@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from diorama.bench._parts_truth import edges_of, known
+from diorama.bench.parts import PartsBenchConfig
+from diorama.bench.parts_pictures import _between, _rigid
 from diorama.bench.parts_rig import RigRow, as_true, colored_of, family_table, rig_row, rig_scores, tree_error
 from diorama.bench.parts_scores import agreement, rand_index
 from diorama.bench.parts_views import asked, segmented_row, view_table
@@ -48,9 +50,7 @@ def test_the_rand_index_is_that_of_the_definition() -> None:
     assert rand_index(table) == pytest.approx((both - expected) / ((one + two) / 2 - expected))
 
 
-def test_maps_of_another_shape_or_without_object_are_refused() -> None:
-    with pytest.raises(UsageError, match="one shape"):
-        agreement(np.zeros((2, 2), int), np.zeros((2, 3), int))
+def test_maps_without_an_object_are_refused() -> None:
     with pytest.raises(UsageError, match="object"):
         agreement(np.zeros((2, 2), int), np.full((2, 2), -1))
 
@@ -81,3 +81,21 @@ def test_pictures_segmented_alone_have_no_ties_between_views() -> None:
     assert row.views.count > row.views.truth
     assert row.views.miou < 0.5
     assert "segments" in view_table([("segments", [row])])
+
+
+def test_what_is_measured_is_checked_before_anything_runs() -> None:
+    with pytest.raises(UsageError, match="poses"):
+        PartsBenchConfig(what=("poses",))
+    with pytest.raises(UsageError, match="no-fusion"):
+        PartsBenchConfig(variants=("none",))
+    with pytest.raises(UsageError, match="0 creatures"):
+        PartsBenchConfig(creatures=0)
+
+
+def test_moving_by_the_true_motion_of_parts_leaves_no_distance() -> None:
+    creature = known(7, views=1, frames=2, size=16)
+    own = creature.labels == creature.labels[0]
+    start, end = (creature.places[t][own].astype(np.float64) for t in (0, 1))
+    turn, shift = _rigid(start, end)
+    assert np.abs(start @ turn.T + shift - end).max() < 2e-3
+    assert _between(start, start) == 0

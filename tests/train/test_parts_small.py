@@ -9,12 +9,16 @@ import torch
 from diorama.core.progress import Silent
 from diorama.diffusion.parts_generate import load_parts
 from diorama.diffusion.parts_net import PartsNet, PartsNetConfig, to_pictures
+from diorama.diffusion.parts_relief import Relief, load_relief
+from diorama.errors import UsageError
 from diorama.theatre.shards import Sample
 from diorama.train.config import TrainConfig
 from diorama.train.draws import Draws
+from diorama.train.export import write_weights
 from diorama.train.options import start
-from diorama.train.recipes import parts_small
+from diorama.train.recipes import parts_relief, parts_small
 from diorama.train.recipes._objects import Object, Round, chosen
+from diorama.train.recipes.parts_relief import ReliefRecipe
 from diorama.train.recipes.parts_small import SmallPartsRecipe, tensors_of
 
 
@@ -29,20 +33,27 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SmallPartsRecipe, "preview", lambda self, networks: None)
 
 
-def test_the_second_stage_goes_on_from_the_first_and_what_it_writes_loads(tmp_path: Path) -> None:
+@pytest.fixture
+def relief(tmp_path: Path) -> str:
+    """A folder with what is begun with."""
+    write_weights(Relief(PartsNetConfig((16, 16, 32), 1)), tmp_path / "relief.safetensors")
+    return str(tmp_path)
+
+
+def test_the_second_stage_goes_on_from_the_first_and_what_it_writes_loads(tmp_path: Path, relief: str) -> None:
     options = {"steps": 2, "batch": 2, "lr": 1e-2, "warmup": 0, "save_every": 0.0, "preview_every": 0.0}
-    start("parts-stage1", {**options, "out": str(tmp_path / "one")}, Silent())
+    start("parts-stage1", {**options, "out": str(tmp_path / "one"), "init": relief}, Silent())
     first = load_parts(tmp_path / "one" / "result" / "parts-s.safetensors")
-    assert not first.has_parts
+    assert not first.views.has_parts
     report = start(
         "parts", {**options, "out": str(tmp_path / "two"), "init": str(tmp_path / "one" / "result")}, Silent()
     )
     assert np.isfinite(report.measures["from_noise"])
-    assert load_parts(tmp_path / "two" / "result" / "parts-s.safetensors").has_parts
+    assert load_parts(tmp_path / "two/result/parts-s.safetensors").views.has_parts
 
 
-def test_without_the_contrastive_loss_it_is_the_plain_loss_of_two_branches() -> None:
-    config = TrainConfig(steps=1, batch=2)
+def test_without_the_contrastive_loss_it_is_the_plain_loss_of_two_branches(relief: str) -> None:
+    config = TrainConfig(steps=1, batch=2, init=relief)
     plain, both = SmallPartsRecipe(config, contrast=0.0), SmallPartsRecipe(config)
     torch.manual_seed(0)
     networks = both.networks()
@@ -53,6 +64,26 @@ def test_without_the_contrastive_loss_it_is_the_plain_loss_of_two_branches() -> 
     assert torch.allclose(without.total, shares)
     assert torch.allclose(with_it.total, shares + both.contrast * with_it.terms["contrast"])
     assert "contrast" not in without.terms
+
+
+def test_nothing_to_begin_with_is_said() -> None:
+    with pytest.raises(UsageError, match="parts-relief"):
+        SmallPartsRecipe(TrainConfig(steps=1)).batch([0])
+
+
+def test_front_and_back_are_learned_from_the_theatre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_relief, "SIZE", 32)
+    monkeypatch.setattr(parts_relief, "MEASURED", 1)
+    monkeypatch.setattr(parts_relief, "Relief", lambda: Relief(PartsNetConfig((16, 16, 32), 1)))
+    options = {"steps": 1, "batch": 1, "save_every": 0.0, "preview_every": 0.0, "out": str(tmp_path / "run")}
+    report = start("parts-relief", options, Silent())
+    assert set(report.measures) == {"depth", "part", "rgb", "rise"}
+    assert load_relief(tmp_path / "run/result/relief.safetensors").sizes.depth == 1
+    sample = ReliefRecipe(TrainConfig(steps=1)).sample(0, "train")
+    inside = sample["inside"] > 0
+    assert (sample["back"] >= sample["front"] - 0.02)[inside].all()
+    assert (sample["part_front"].amin(dim=1, keepdim=True) < 0)[inside].all()
+    assert not sample["part_front"][~inside.expand(-1, 3, -1, -1)].any()
 
 
 def test_branches_that_do_not_talk_have_no_exchange() -> None:

@@ -27,8 +27,6 @@ WIDTHS = (1, 1, 3, 3, 3, 1)
 """Channels: depths of both surfaces (radii of the object's ball before and behind its middle), colours as codes of
 single pixels, and the elevation of the camera (radians), of which the mean counts."""
 OUTPUTS = sum(WIDTHS)
-STEP = 2
-"""Pixels between the vertices of a sheet."""
 JUMP = 0.16
 """Radii between neighbours from which on a sheet is torn."""
 RISES = (math.radians(-10), math.radians(35))
@@ -120,28 +118,46 @@ def solid_of(
         colors: of the parts before and behind, and of the back, as codes.
         rise: elevation of the camera, radians.
     """
-    pick = np.s_[STEP // 2 :: STEP, STEP // 2 :: STEP]
-    there = inside[pick]
-    if there.sum() < 4:
+    if inside.sum() < 4:
         return None
+    before = (picture.astype(np.float32) / 255 - 1) * np.float32(CONTRAST)
+    y, x = (axis.astype(np.float32) + 0.5 for axis in np.mgrid[: inside.shape[0], : inside.shape[1]])
+    far = np.maximum(back, front + 0.01)
+    maps = np.concatenate([np.stack([x, y, front, far], axis=-1), before, *colors], axis=-1, dtype=np.float32)
+    there, maps = _with_rim(inside, maps)
     number = np.cumsum(there.ravel()).reshape(there.shape) - 1
-    count = int(there.sum())
+    found = maps[there].astype(np.float64)
     camera = around(np.zeros(1, np.float32), math.degrees(rise), RADIUS, len(picture))
     away = float(np.linalg.norm(camera.centers[0]))
-    rows, columns = np.nonzero(there)
-    pixels = np.stack([columns, rows], axis=1)[None] * STEP + STEP // 2 + 0.5
-    near, far = front[pick][there], np.maximum(back[pick], front[pick] + 0.01)[there]
-    sheets = [camera.unproject(pixels.astype(np.float64), (away + depth)[None])[0] for depth in (near, far)]
-    faces = _faces(there, number, front[pick], count)
-    before = (picture[pick][there].astype(np.float32) / 255 - 1) * np.float32(CONTRAST)
-    part_front, part_back, rgb_back = (color[pick][there] for color in colors)
+    sheets = [camera.unproject(found[None, :, :2], (away + found[:, side])[None])[0] for side in (2, 3)]
     return Solid(
         np.concatenate(sheets).astype(np.float32),
-        faces,
-        np.concatenate([before, rgb_back]).astype(np.float32),
-        np.concatenate([part_front, part_back]).astype(np.float32),
+        _faces(there, number, maps[..., 2], len(found)),
+        np.concatenate([found[:, 4:7], found[:, 13:16]]).astype(np.float32),
+        np.concatenate([found[:, 7:10], found[:, 10:13]]).astype(np.float32),
         math.degrees(rise),
     )
+
+
+def _with_rim(
+    inside: Bool[np.ndarray, "h w"], maps: Float32[np.ndarray, "h w c"]
+) -> tuple[Bool[np.ndarray, "h w"], Float32[np.ndarray, "h w c"]]:
+    """Pixels and those around them, which take the means of their neighbours and lie on the border between.
+
+    Sheets that end in the middle of pixels would lose legs of a pixel's width.
+    """
+    height, width = inside.shape
+    wide = np.pad(np.where(inside[..., None], maps, 0), ((1, 1), (1, 1), (0, 0)))
+    shown = np.pad(inside.astype(np.float32), 1)
+    sums, count = np.zeros_like(maps), np.zeros_like(shown[1:-1, 1:-1])
+    for dy in range(3):
+        for dx in range(3):
+            sums += wide[dy : dy + height, dx : dx + width]
+            count += shown[dy : dy + height, dx : dx + width]
+    rim = ~inside & (count > 0)
+    means = sums / np.maximum(count, 1)[..., None]
+    means[..., :2] = (means[..., :2] + maps[..., :2]) / 2
+    return inside | rim, np.where(rim[..., None], means, maps)
 
 
 def _faces(

@@ -211,23 +211,30 @@ def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, prog
 
 def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
     mesh, kept = _plain_mesh(path, again=config.again)
+    labels = parts_of_colors(mesh)
     skeleton = Path(config.skeleton) if config.skeleton else None
-    if skeleton is None and Path(config.motion).suffix.lower() in (".bvh", ".glb") and parts_of_colors(mesh) is None:
+    draft = None if labels is None or skeleton is not None else drafted(mesh, labels, config, progress)
+    if skeleton is None and Path(config.motion).suffix.lower() in (".bvh", ".glb") and not _follows(draft, config):
         skeleton = Path(config.motion)
         progress.note("the mesh is bound to the skeleton of its motion")
     if skeleton is not None:
         rig = bound(mesh, laid_in(_skeleton(skeleton), mesh), softness=config.softness)
         return Rigged(rig.figure, kept=kept, inputs=(path,))
-    labels = parts_of_colors(mesh)
     notes: tuple[str, ...] = ()
-    if labels is None:
+    if draft is None:
         from diorama.pipelines.rig_plain import parts_of_mesh
 
         labels, notes = parts_of_mesh(mesh, config, progress)
         for note in notes:
             progress.note(note)
-    rig = drafted(mesh, labels, config, progress).rig(config.softness)
-    return Rigged(rig.figure, kept=kept, inputs=(path,), notes=notes)
+        draft = drafted(mesh, labels, config, progress)
+    return Rigged(draft.rig(config.softness).figure, kept=kept, inputs=(path,), notes=notes)
+
+
+def _follows(draft: Draft | None, config: RigConfig) -> bool:
+    """Whether a motion in a file is for the parts that are there: a person's, or those that the user asks for."""
+    asked = bool(config.edit) or config.parts is not None
+    return draft is not None and (asked or humanoid_roles(draft) is not None)
 
 
 def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:

@@ -54,8 +54,17 @@ def covered(inside: Silhouette, blur: float) -> Float32[np.ndarray, "h w"]:
 
 
 def blur_of(pictures: UInt8[np.ndarray, "n h w 3"], inside: Bool[np.ndarray, "n h w"]) -> float:
-    """The blur of pictures, pixels: the one without which the object's rim has the colours of what it borders on."""
-    return min(BLURS, key=lambda blur: np.mean([_unlike(p, i, blur) for p, i in zip(pictures, inside, strict=True)]))
+    """The blur of pictures, pixels: the one without which the object's rim has the colours of what it borders on.
+
+    It is the first that is better than the next: of much blur so little is left of a rim that it looks alike again.
+    """
+    best = np.inf
+    for number, blur in enumerate(BLURS):
+        unlike = float(np.mean([_unlike(p, i, blur) for p, i in zip(pictures, inside, strict=True)]))
+        if unlike >= best:
+            return BLURS[number - 1]
+        best = unlike
+    return BLURS[-1]
 
 
 def _unlike(picture: Picture, inside: Silhouette, blur: float) -> float:

@@ -73,7 +73,7 @@ class Surface:
         """A third of the faces around each place."""
         a, b, c = (self.points[self.faces[:, i]] for i in range(3))
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-        return np.bincount(self.faces.ravel(), np.repeat(area, 3), len(self.points))
+        return np.bincount(self.faces.ravel(), np.repeat(area, 3), len(self.points)).astype(np.float64)
 
     @cached_property
     def laplacian(self) -> "tuple[csr_matrix, csr_matrix]":

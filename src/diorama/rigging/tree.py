@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NEAR = 0.01
 """Sides of the box within which parts that share no edge still touch."""
-MEETS = 0.45
+MEETS = 0.6
 """Share of the contact of two parts from which on a third one is touched, too."""
 FORK = 2.0
 """Radii of a joint within which another one is at the same place."""

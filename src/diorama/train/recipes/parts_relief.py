@@ -130,7 +130,7 @@ def tensors_of(seen: BothSides, elevation: float) -> dict[str, Shaped[torch.Tens
     def colors(picture: UInt8[np.ndarray, "h w 3"]) -> Float[torch.Tensor, "3 h w"]:
         return (torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255 - 1) * CONTRAST
 
-    def codes(picture: UInt8[np.ndarray, "h w 3"]) -> Float[torch.Tensor, "c h w"]:
+    def codes(picture: UInt8[np.ndarray, "h w 3"]) -> Float[torch.Tensor, "c y x"]:
         return to_codes(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 255)
 
     palette = np.concatenate([seen.palette, np.full((1, 3), 255, np.uint8)])
