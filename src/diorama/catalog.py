@@ -236,7 +236,7 @@ GENERATORS = (
 
 
 def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
-    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 10}[name]
+    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 2}[name]
     return Weights(
         name, question, "diorama", tuple(sha256), "Apache-2.0", True, size, sha256, about=about, packaged=folder
     )
@@ -262,7 +262,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: an object from all around, in colours and parts",
-        {"parts-s.safetensors": "SHA"},
+        {"parts-s.safetensors": "092928de93618085e0e97bc057228c5380e07bd7f031a8d1b8643122805473a5"},
     ),
     _embedded(
         "depth-s",

@@ -11,6 +11,7 @@ from diorama.diffusion.parts_generate import (
     SIZE,
     PartsGenerator,
     PartsSampleConfig,
+    as_pictures,
     generate_parts,
     load_parts,
     parts_of_views,
@@ -132,6 +133,8 @@ def test_parts_of_known_views_have_the_views_shape(generator: PartsGenerator) ->
 def test_weights_go_through_a_file_and_bad_ones_are_refused(tmp_path: Path, generator: PartsGenerator) -> None:
     write_weights(generator, tmp_path / "parts-s.safetensors")
     again = load_parts(tmp_path / "parts-s.safetensors")
+    assert again.views is not None
+    assert generator.views is not None
     assert again.views.sizes == SMALL
     assert (again.relief.sizes.widths, again.relief.sizes.depth) == (SMALL.widths, SMALL.depth)
     x, level, given = _asked()
@@ -141,6 +144,17 @@ def test_weights_go_through_a_file_and_bad_ones_are_refused(tmp_path: Path, gene
         load_parts(tmp_path / "other.safetensors")
     with pytest.raises(ModelError):
         load_parts(tmp_path / "missing.safetensors")
+
+
+def test_without_a_network_of_views_the_first_guess_is_what_is_made(tmp_path: Path, generator: PartsGenerator) -> None:
+    write_weights(PartsGenerator(None, generator.relief), tmp_path / "relief-alone.safetensors")
+    alone = load_parts(tmp_path / "relief-alone.safetensors")
+    assert alone.views is None
+    picture, *_ = _ball()
+    made = generate_parts(alone, picture[None], config=PartsSampleConfig(views=3))
+    guess = hints_for(alone.relief, picture[None], made.azimuths)
+    assert np.array_equal(made.images[0, 0], picture)
+    assert np.array_equal(made.colored, as_pictures(guess[None], 3).colored)
 
 
 def _ball() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

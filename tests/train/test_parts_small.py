@@ -44,12 +44,15 @@ def test_the_second_stage_goes_on_from_the_first_and_what_it_writes_loads(tmp_pa
     options = {"steps": 2, "batch": 2, "lr": 1e-2, "warmup": 0, "save_every": 0.0, "preview_every": 0.0}
     start("parts-stage1", {**options, "out": str(tmp_path / "one"), "init": relief}, Silent())
     first = load_parts(tmp_path / "one" / "result" / "parts-s.safetensors")
+    assert first.views is not None
     assert not first.views.has_parts
     report = start(
         "parts", {**options, "out": str(tmp_path / "two"), "init": str(tmp_path / "one" / "result")}, Silent()
     )
     assert np.isfinite(report.measures["from_noise"])
-    assert load_parts(tmp_path / "two/result/parts-s.safetensors").views.has_parts
+    second = load_parts(tmp_path / "two/result/parts-s.safetensors").views
+    assert second is not None
+    assert second.has_parts
 
 
 def test_without_the_contrastive_loss_it_is_the_plain_loss_of_two_branches(relief: str) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from diorama.core.progress import Progress
 from diorama.diffusion.checkpoint import read_tensors
-from diorama.diffusion.denoise import Denoiser, guided, inpainted
+from diorama.diffusion.denoise import Denoiser, guided, inpainted, mix
 from diorama.diffusion.fit import fit
 from diorama.diffusion.levels import Level, karras
 from diorama.diffusion.noise import Noise, generators
@@ -67,11 +67,11 @@ class PartsGenerator(nn.Module):
     """Both networks: the one that guesses from one view, and the one that makes all of them.
 
     Args:
-        views: makes the views.
+        views: makes the views; without it the first guess is what is made.
         relief: guesses.
     """
 
-    def __init__(self, views: PartsNet, relief: Relief) -> None:
+    def __init__(self, views: PartsNet | None, relief: Relief) -> None:
         super().__init__()
         self.views, self.relief = views, relief
 
@@ -84,7 +84,8 @@ def load_parts(path: Path = EMBEDDED) -> PartsGenerator:
     """
     tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     views = {name.removeprefix("views."): value for name, value in tensors.items() if name.startswith("views.")}
-    made = PartsGenerator(PartsNet(sizes_of(views, "rgb.", path)), Relief(sizes_of(tensors, "relief.branch.", path)))
+    network = PartsNet(sizes_of(views, "rgb.", path)) if views else None
+    made = PartsGenerator(network, Relief(sizes_of(tensors, "relief.branch.", path)))
     fit(made, tensors, source=str(path))
     return made.eval().requires_grad_(False)
 
@@ -168,7 +169,7 @@ def views_of(
     """
     image, t, v = codes_of(frames), len(frames), config.views
     azimuth = torch.arange(v, dtype=torch.float32)[None] * (2 * math.pi / v)
-    given = PartsGiven(image, azimuth, hints_for(network.relief, frames, azimuth[0].numpy())[None])
+    hint = hints_for(network.relief, frames, azimuth[0].numpy())[None]
     known = torch.zeros(1, 2 * CHANNELS, t, v, *image.shape[3:])
     mask = torch.zeros_like(known)
     known[:, :CHANNELS, :, 0], mask[:, :CHANNELS, :, 0] = image.transpose(1, 2), 1
@@ -177,8 +178,11 @@ def views_of(
     if carried is not None:
         k = carried.shape[2]
         known[:, :, :k], mask[:, :, :k] = carried, 1
+    if network.views is None:
+        return mix(known, hint, mask)
     draw = Noise(generators(1, "parts", config.seed))
     scales = torch.linspace(*config.guidance, t) if t > 1 else torch.tensor([config.guidance[1]])
+    given = PartsGiven(image, azimuth, hint)
     denoise = inpainted(_guided(network.views, given, scales), known, mask, draw)
     path = karras(config.steps, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX)
     return sample(descend(path, denoise), draw(known), draw=draw, progress=progress)

@@ -67,8 +67,9 @@ class SmallPartsRecipe(Recipe):
     def networks(self) -> dict[str, nn.Module]:
         """The network and, in the second stage, the contrastive loss's projector; from --init or from scratch."""
         network, begun = PartsNet(PartsNetConfig(fused=self.fused)), self._begun("parts-s.safetensors")
-        if begun is not None:
-            network = load_parts(begun).views.requires_grad_(True)
+        former = load_parts(begun).views if begun is not None else None
+        if former is not None:
+            network = former.requires_grad_(True)
             if self.stage == 2 and not network.has_parts:
                 network.begin_parts()
         if self.stage == 1:
