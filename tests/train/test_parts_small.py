@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diorama.core.progress import Silent
-from diorama.diffusion.parts_generate import load_parts
+from diorama.diffusion.parts_generate import PartsGenerator, load_parts
 from diorama.diffusion.parts_net import PartsNet, PartsNetConfig, to_pictures
 from diorama.diffusion.parts_relief import Relief, load_relief
 from diorama.errors import UsageError
@@ -82,6 +82,10 @@ def test_front_and_back_are_learned_from_the_theatre(tmp_path: Path, monkeypatch
     report = start("parts-relief", options, Silent())
     assert set(report.measures) == {"depth", "part", "rgb", "rise"}
     assert load_relief(tmp_path / "run/result/relief.safetensors").sizes.depth == 1
+    write_weights(PartsGenerator(None, Relief(PartsNetConfig((16, 16, 32), 1))), tmp_path / "whole.safetensors")
+    later = ReliefRecipe(TrainConfig(steps=1, init=str(tmp_path / "whole.safetensors"))).networks()["relief"]
+    assert isinstance(later, Relief)
+    assert later.sizes.depth == 1
     sample = ReliefRecipe(TrainConfig(steps=1)).sample(0, "train")
     inside = sample["inside"] > 0
     assert (sample["back"] >= sample["front"] - 0.02)[inside].all()

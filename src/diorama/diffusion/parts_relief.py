@@ -223,12 +223,13 @@ def hints_for(
 
 
 def load_relief(path: Path) -> Relief:
-    """A trained network; sizes are taken from the shapes.
+    """A trained network, of its own file or out of a whole generator's; sizes are taken from the shapes.
 
     Raises:
         ModelError: missing, damaged, or of another architecture.
     """
-    tensors = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    whole = {name.removeprefix("relief."): tensor.float() for name, tensor in read_tensors(path).items()}
+    tensors = {name: tensor for name, tensor in whole.items() if not name.startswith("views.")}
     network = Relief(sizes_of(tensors, "branch.", path))
     fit(network, tensors, source=str(path))
     return network.eval().requires_grad_(False)

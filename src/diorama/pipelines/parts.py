@@ -76,8 +76,6 @@ def views_of_source(source: str | Path, config: PartsConfig, progress: Progress)
     """The subject of a picture or a clip from all around, and what is to be known of it."""
     released = config.model != "embedded" and not _own(Path(config.model))
     cut = cutouts(source, config, size=512 if released else 128, progress=progress)
-    for note in cut.notes:
-        progress.note(note)
     if released:
         from diorama.diffusion.sp4d import generate_released
 

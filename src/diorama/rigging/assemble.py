@@ -52,14 +52,7 @@ def rigged(
     Raises:
         UsageError: labels that do not fit the mesh or the names, a root without surface, a tree of other parts.
     """
-    if len(labels) != len(mesh.vertices) or labels.min(initial=0) < 0:
-        raise UsageError(f"{len(labels)} labels for {len(mesh.vertices)} vertices", "rigged", "give one each, from 0")
-    used, own = np.unique(labels, return_inverse=True)
-    own = own.reshape(-1).astype(np.int64)
-    if names and int(used[-1]) >= len(names):
-        raise UsageError(f"no name for part {used[-1]}", "rigged", "name all parts")
-    if root >= 0 and root not in used:
-        raise UsageError(f"part {root} has no surface", "rigged", f"choose a root among {used.tolist()}")
+    used, own = numbered(mesh, labels, names, root)
     surface = Surface.of(mesh.vertices, mesh.faces)
     places = of_places(surface, own, len(used))
     chosen = int(np.searchsorted(used, root)) if root >= 0 else -1
@@ -77,6 +70,24 @@ def rigged(
     at = surface.of_vertex
     figure = Figure(Skeleton(called, parents, rest), mesh, joints[at], kept[at], called, numbers)
     return Rig(figure, place[own].astype(np.int64), lost)
+
+
+def numbered(
+    mesh: Mesh, labels: Int64[np.ndarray, " v"], names: Sequence[str], root: int
+) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " v"]]:
+    """The numbers that labels use, and the labels moved up to be 0 to k - 1.
+
+    Raises:
+        UsageError: labels that do not fit the mesh or the names, a root without surface.
+    """
+    if len(labels) != len(mesh.vertices) or labels.min(initial=0) < 0:
+        raise UsageError(f"{len(labels)} labels for {len(mesh.vertices)} vertices", "labels", "give one each, from 0")
+    used, own = np.unique(labels, return_inverse=True)
+    if names and int(used[-1]) >= len(names):
+        raise UsageError(f"no name for part {used[-1]}", "labels", "name all parts")
+    if root >= 0 and root not in used:
+        raise UsageError(f"part {root} has no surface", "labels", f"choose a root among {used.tolist()}")
+    return used, own.reshape(-1).astype(np.int64)
 
 
 def of_places(surface: Surface, labels: Int64[np.ndarray, " v"], count: int) -> Int64[np.ndarray, " n"]:

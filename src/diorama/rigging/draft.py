@@ -10,7 +10,7 @@ from jaxtyping import Int32, Int64
 
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
-from diorama.rigging.assemble import Rig, of_places, rigged
+from diorama.rigging.assemble import Rig, numbered, of_places, rigged
 from diorama.rigging.skin import SOFTNESS
 from diorama.rigging.surface import Surface
 from diorama.rigging.tree import PartTree, part_tree
@@ -101,14 +101,7 @@ def draft_of(mesh: Mesh, labels: Int64[np.ndarray, " v"], *, names: Sequence[str
     Raises:
         UsageError: labels that do not fit the mesh or the names, a root without surface, a name twice.
     """
-    if len(labels) != len(mesh.vertices) or labels.min(initial=0) < 0:
-        raise UsageError(f"{len(labels)} labels for {len(mesh.vertices)} vertices", "draft_of", "give one each, from 0")
-    used, own = np.unique(labels, return_inverse=True)
-    own = own.reshape(-1).astype(np.int64)
-    if names and int(used[-1]) >= len(names):
-        raise UsageError(f"no name for part {used[-1]}", "draft_of", "name all parts")
-    if root >= 0 and root not in used:
-        raise UsageError(f"part {root} has no surface", "draft_of", f"choose a root among {used.tolist()}")
+    used, own = numbered(mesh, labels, names, root)
     surface = Surface.of(mesh.vertices, mesh.faces)
     chosen = int(np.searchsorted(used, root)) if root >= 0 else -1
     tree = part_tree(surface, of_places(surface, own, len(used)), len(used), root=chosen)

@@ -88,10 +88,10 @@ class SmallPartsRecipe(Recipe):
     @cached_property
     def _relief(self) -> Relief:
         """The network that guesses: of its own stage, or of an earlier result."""
-        own, whole = self._begun("relief.safetensors"), self._begun("parts-s.safetensors")
-        if own is None and whole is None:
+        begun = self._begun("relief.safetensors") or self._begun("parts-s.safetensors")
+        if begun is None:
             raise UsageError("no relief to begin with", "--init", "train parts-relief first, and name its result")
-        return load_relief(own) if own is not None else load_parts(whole).relief  # type: ignore[arg-type]
+        return load_relief(begun)
 
     @cached_property
     def _sources(self) -> dict[tuple[Part, Round], Shards | Theatre]:
