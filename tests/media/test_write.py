@@ -1,5 +1,9 @@
 """Encoding and joining: what was written is what is read, to the tick and to the tag."""
 
+import hashlib
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,6 +36,29 @@ CASES = [
     ("ffv1", 8, False, ColorTags(1, 1, 1)),
     ("ffv1", 16, False, ColorTags(9, 16, 9)),
 ]
+
+
+def write_waves(path: Path, codec: str) -> str:
+    """The digest of the stream of smooth colours that move: their macroblock tree once read unwritten memory."""
+    y, x = np.mgrid[:64, :192].astype(np.float32)
+    spec = StreamSpec(192, 64, Fraction(1, 24), Fraction(24))
+    with FrameWriter(path, spec, Encoding(codec).resolved(".mkv", 8)) as writer:
+        for i in range(5):
+            blue = 128 + 90 * np.sin((x + 6 * i) / 11) * np.cos(y / 8)
+            writer.write(np.stack([x + 3 * i, y * 4, blue], axis=-1).clip(0, 255).astype(np.uint8), i)
+    with av.open(str(path)) as container:
+        return hashlib.sha256(b"".join(bytes(packet) for packet in container.demux(video=0))).hexdigest()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_the_same_frames_make_the_same_stream(tmp_path: Path, codec: str) -> None:
+    """Whatever memory held before: glibc fills it with the byte we name."""
+    call = [sys.executable, __file__, str(tmp_path / "a.mkv"), codec]
+    made = {
+        subprocess.run(call, env=os.environ | {"MALLOC_PERTURB_": byte}, check=True, capture_output=True).stdout
+        for byte in ("1", "255")
+    }
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(("codec", "bits", "full_chroma", "tags"), CASES)
@@ -139,3 +166,7 @@ def test_auto_codec_goes_by_depth_and_container() -> None:
     assert Encoding().resolved(".mp4", 8).codec == "libx264"
     assert Encoding().resolved(".mp4", 10).codec == "libx265"
     assert Encoding().resolved(".webm", 8).codec == "libsvtav1"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_waves(Path(sys.argv[1]), sys.argv[2]))

@@ -29,6 +29,8 @@ PIXEL_FORMATS = {
     ("libsvtav1", 16): ("yuv420p10le", "yuv420p10le"),
     ("ffv1", 16): ("gbrp16le", "gbrp16le"),
 }
+# x264's AVX-512 macroblock tree reads memory nobody wrote: without the first, equal frames give unequal streams.
+ALWAYS = {"libx264": ("x264-params", "cpu-independent=1"), "libx265": ("x265-params", "log-level=error")}
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _encoder_options(spec: StreamSpec, encoding: Encoding) -> dict[str, str]:
         return {"level": "3", "slicecrc": "1", "slices": "4", **options}
     options["preset"] = encoding.preset or DEFAULT_PRESET[encoding.codec]
     options["crf"] = str(encoding.crf if encoding.crf is not None else DEFAULT_CRF[encoding.codec])
-    if encoding.codec == "libx265":
-        options["x265-params"] = ":".join(["log-level=error", *filter(None, [options.get("x265-params")])])
+    if (always := ALWAYS.get(encoding.codec)) is not None:
+        name, value = always
+        options[name] = ":".join(filter(None, [value, options.get(name)]))
     return options
