@@ -85,7 +85,11 @@ def _people(name: str, question: str, source: str, megabytes: int, about: str) -
     return Weights(name, question, source, _FILES, "Apache-2.0", True, megabytes, about=about)
 
 
-_DETECTS, _OUTLINES, _STANDS = "people in a picture", "outlines of people through a clip", "17 landmarks of a person"
+_DETECTS, _OUTLINES, _STANDS = (
+    "people in a picture",
+    "outlines of people and objects in a clip",
+    "17 landmarks of a person",
+)
 
 PEOPLE = (
     _people("rtdetr-r18", "detector", "PekingU/rtdetr_r18vd", 81, _DETECTS),
@@ -96,7 +100,7 @@ PEOPLE = (
     _people("vitpose-base-simple", "pose", "usyd-community/vitpose-base-simple", 344, _STANDS),
     _people("vitpose-base", "pose", "usyd-community/vitpose-base", 360, _STANDS),
 )
-"""What ``diorama decompose --detector``, ``--segmenter`` and ``--pose`` can name."""
+"""What ``--detector``, ``--segmenter`` and ``--pose`` can name, where a command has them."""
 
 _OPENRAIL = "commercial use within the licence's list of forbidden uses"
 _STABILITY = "commercial use below 1 million dollars of revenue a year"

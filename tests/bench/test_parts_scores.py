@@ -1,14 +1,21 @@
 """Scores of parts, and the truth that rigs are held against."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
+from transformers import Dinov2Config, Dinov2Model
 
 from diorama.bench._parts_truth import edges_of, known
 from diorama.bench.parts import PartsBenchConfig
-from diorama.bench.parts_pictures import _between, _rigid
+from diorama.bench.parts_drift import DriftRow, drift
+from diorama.bench.parts_features import CELLS, KINDS, describer, featured_row, is_there
+from diorama.bench.parts_pictures import PictureRow, _between, _rigid, _shown, picture_table
 from diorama.bench.parts_rig import RigRow, as_true, colored_of, family_table, rig_row, rig_scores, tree_error
 from diorama.bench.parts_scores import agreement, rand_index
 from diorama.bench.parts_views import asked, segmented_row, view_table
+from diorama.core.extras import available
 from diorama.errors import UsageError
 
 
@@ -99,3 +106,65 @@ def test_moving_by_the_true_motion_of_parts_leaves_no_distance() -> None:
     turn, shift = _rigid(start, end)
     assert np.abs(start @ turn.T + shift - end).max() < 2e-3
     assert _between(start, start) == 0
+
+
+def test_features_that_know_the_parts_give_the_parts() -> None:
+    """Kinds are told from what is said of places, within the silhouettes, in all pictures together."""
+    seen = asked(1)
+    parts = list(np.unique(seen.parts[seen.parts >= 0]))
+    large = iter((seen.parts[:, 0], seen.parts[0]))
+
+    def describe(pictures: np.ndarray) -> np.ndarray:
+        known_parts = next(large)
+        assert pictures.shape[:3] == known_parts.shape
+        return np.stack([known_parts == part for part in parts], axis=-1).astype(np.float32)
+
+    row = featured_row(describe, seen)
+    assert row.views.count <= KINDS
+    assert row.views.miou > 0.5  # 12 kinds for 21 parts
+    assert row.frames.ari > 0.5
+
+
+def test_the_network_of_features_is_read_from_its_folder(tmp_path: Path) -> None:
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=7)
+    assert not is_there(str(tmp_path))
+    Dinov2Model(config).save_pretrained(tmp_path / "dinov2")
+    assert is_there(str(tmp_path))
+    said = describer(str(tmp_path))(np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8))
+    assert said.shape == (2, CELLS, CELLS, 16)
+    assert said[0].std() > 0
+    assert not np.allclose(said[0], said[1])
+
+
+@pytest.mark.skipif(not available("skimage"), reason="scikit-image")
+def test_a_creature_before_a_photograph_is_where_its_box_is() -> None:
+    creature = known(2, views=2, frames=1, size=48, extreme=True)
+    assert creature.extreme
+    shown = _shown(creature, 1, np.random.default_rng(3))
+    assert shown.picture.shape == (72, 72, 3)
+    left, top, right, bottom = (round(end * 72) for end in shown.box)
+    assert shown.inside.sum() == (creature.table.parts[1, 0] >= 0).sum()
+    assert shown.inside[top:bottom, left:right].sum() == shown.inside.sum()
+    y, x = np.argwhere(cv2.erode(shown.inside.astype(np.uint8), np.ones((5, 5))) > 0)[0]
+    own = creature.table.images[1, 0]
+    assert np.abs(own.astype(int) - shown.picture[y, x]).sum(axis=-1).min() < 12
+    assert shown.picture[~shown.inside].std() > 5
+
+
+def test_means_of_sets_are_of_the_models_that_were_made() -> None:
+    good = PictureRow("biped", True, "", 0.9, 5, 6, 0.5, 0.25, 0.02, 0.03, 4.0)
+    text = picture_table({"plain": [good, PictureRow("biped", False, "no subject")], "rare": []})
+    assert "| plain | 2 | 50% | 0.900 | 0.500 | 0.250 | 0.020 | 0.030 | 4.000 |" in text
+    assert "| rare | 0 | 0% |" in text
+
+
+def test_drift_is_told_where_windows_meet_and_elsewhere() -> None:
+    parts = np.zeros((7, 8, 8), np.int8)
+    parts[:, :, 4:] = 1
+    colored = np.zeros((7, 8, 8, 3), np.uint8)
+    colored[:, :, 4:] = 100
+    assert drift(colored, parts) == DriftRow(0, 0, 0, 0)
+    colored[4:] += 30  # the second window: its first frame is the last one of the first
+    assert drift(colored, parts) == DriftRow(0, 30, 30, 0)
+    colored[:4] += np.arange(4, dtype=np.uint8)[:, None, None, None]
+    assert drift(colored, parts) == DriftRow(2, 30, 27, pytest.approx(3 / 5))

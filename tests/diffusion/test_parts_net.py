@@ -18,7 +18,7 @@ from diorama.diffusion.parts_generate import (
     views_of,
 )
 from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, PartsNetConfig, to_codes, to_pictures
-from diorama.diffusion.parts_relief import Relief, hints_for, hints_of, solid_of
+from diorama.diffusion.parts_relief import Relief, drawn_from, hints_for, hints_of, solid_of
 from diorama.errors import ModelError, UsageError
 from diorama.train.export import write_weights
 
@@ -155,6 +155,10 @@ def test_without_a_network_of_views_the_first_guess_is_what_is_made(tmp_path: Pa
     guess = hints_for(alone.relief, picture[None], made.azimuths)
     assert np.array_equal(made.images[0, 0], picture)
     assert np.array_equal(made.colored, as_pictures(guess[None], 3).colored)
+    assert made.depth is not None
+    assert made.depth.shape == made.colored.shape[:4]
+    assert (made.depth[made.colored.min(axis=-1) < 255] > 0).all()
+    assert generate_parts(generator, picture[None], config=PartsSampleConfig(steps=1, views=3)).depth is None
 
 
 def _ball() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -183,6 +187,10 @@ def test_a_solid_of_front_and_back_looks_right_from_all_around() -> None:
     # from the right (azimuth 90) the front is at the left
     assert np.allclose(parts[1, middle, middle - 20], [0, -2, -2], atol=0.01)
     assert np.allclose(parts[1, middle, middle + 20], [-2, -2, 0], atol=0.01)
+    depth = drawn_from(solid, np.array([0, 90, 180], np.float32), SIZE).depth
+    away = 1 / (0.82 * np.sin(np.radians(33.8 / 2)))  # of a camera that holds the ball of radius 1
+    assert np.allclose(depth[[0, 2], middle, middle], away - 0.5, atol=0.01)
+    assert np.array_equal(depth > 0, (parts != 0).any(axis=-1))
 
 
 def test_nothing_to_see_gives_no_guess(generator: PartsGenerator) -> None:

@@ -53,6 +53,94 @@ def test_silhouettes_alone_are_views(tmp_path: Path) -> None:
     assert np.array_equal(again.inside, inside)
 
 
+def _deep() -> np.ndarray:
+    """Depths of 2 to 3 metres, here and there unknown."""
+    rng = np.random.default_rng(1)
+    depth = rng.uniform(2, 3, (3, 2, 16, 16)).astype(np.float32)
+    return np.where(rng.random(depth.shape) < 0.3, 0, depth).astype(np.float32)
+
+
+@pytest.mark.parametrize("guessed", [False, True])
+def test_depth_comes_back_to_a_step_of_sixteen_bits(tmp_path: Path, guessed: bool) -> None:
+    depth = _deep()
+    write_views(tmp_path / "d", _views(depth=depth, guessed=guessed))
+    again = read_views(tmp_path / "d")
+    assert again.guessed == guessed
+    assert again.depth is not None
+    assert np.array_equal(again.depth == 0, depth == 0)
+    assert np.abs(again.depth - depth).max() < 1.0 / 65534
+    near, far = json.loads((tmp_path / "d" / NAME).read_text())["depth_range"]
+    assert (near, far) == (pytest.approx(depth[depth > 0].min()), pytest.approx(depth.max()))
+
+
+@pytest.mark.parametrize("metres", [0.0, 2.5])
+def test_depth_that_is_the_same_everywhere_comes_back(tmp_path: Path, metres: float) -> None:
+    write_views(tmp_path / "d", _views(depth=np.full((3, 2, 16, 16), metres, np.float32)))
+    again = read_views(tmp_path / "d")
+    assert again.depth is not None
+    assert np.allclose(again.depth, metres)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"depth_range": None}, "a list"),
+        ({"depth_range": [2]}, "depth_range"),
+        ({"depth_range": [1, 2, 3]}, "over the limit"),
+        ({"depth_range": [3, 2]}, "first below the second"),
+        ({"depth_range": [2, 2]}, "first below the second"),
+        ({"depth_range": [0, 2]}, "outside"),
+        ({"depth_range": [-1, 2]}, "outside"),
+        ({"depth_range": [1, 1e30]}, "outside"),
+        ({"depth_range": [1, float("nan")]}, "NaN is not a number"),
+        ({"depth_range": [1, "2"]}, "a number"),
+        ({"depth_guessed": 1}, "true or false"),
+    ],
+)
+def test_ranges_of_depth_that_are_none(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    write_views(tmp_path / "d", _views(depth=_deep()))
+    _told(tmp_path / "d", **changes)
+    with pytest.raises(DamagedMediaError, match=said):
+        read_views(tmp_path / "d")
+
+
+def test_depth_pictures_that_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    write_views(folder, _views(depth=_deep()))
+    picture = folder / "depth" / "view02" / "frame0000.png"
+    for bad, said in [
+        (np.zeros((16, 16, 3), np.uint8), "16 bits"),
+        (np.arange(768, dtype=np.uint16).reshape(16, 16, 3), "no grey picture"),
+        (np.zeros((16, 32, 3), np.uint16), "32x16"),
+    ]:
+        save_image(picture, bad)
+        with pytest.raises(DamagedMediaError, match=said):
+            read_views(folder)
+    picture.unlink()
+    with pytest.raises(DamagedMediaError, match="a picture is missing"):
+        read_views(folder)
+    told = json.loads((folder / NAME).read_text())
+    del told["depth_range"]
+    (folder / NAME).write_text(json.dumps(told))
+    with pytest.raises(DamagedMediaError, match="without depth_range"):
+        read_views(folder)
+
+
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        (np.full((3, 2, 16, 16), np.nan), "0 where it is not known"),
+        (np.full((3, 2, 16, 16), np.inf), "0 where it is not known"),
+        (np.full((3, 2, 16, 16), -1.0), "0 where it is not known"),
+    ],
+)
+def test_depth_that_is_none(depth: np.ndarray, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        _views(depth=depth.astype(np.float32))
+    with pytest.raises(UsageError, match="one shape"):
+        PartViews(AZIMUTHS, 0.0, 1.0, 25.0, depth=np.ones((3, 2, 16, 16), np.float32))
+
+
 def _told(folder: Path, **changes: object) -> None:
     told = json.loads((folder / NAME).read_text())
     (folder / NAME).write_text(json.dumps({**told, **changes}))

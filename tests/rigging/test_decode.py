@@ -86,3 +86,10 @@ def test_nothing_and_noise_are_refused() -> None:
     noise = np.random.default_rng(0).integers(0, 255, white.shape, dtype=np.uint8)
     with pytest.raises(UsageError, match="even colour"):
         decode(noise, np.ones(white.shape[:4], bool), blur=0.0)
+
+
+def test_a_thin_part_is_found_no_wider_than_it_is() -> None:
+    picture = np.full((80, 80, 3), 255, np.uint8)
+    picture[:, 36:44] = (60, 90, 200)
+    soft = _spoilt(picture[None, None], 2.5, 4.0)[0, 0]
+    assert silhouette(soft)[10:70].sum(axis=1).mean() == pytest.approx(8, abs=0.5)

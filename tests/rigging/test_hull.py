@@ -5,6 +5,7 @@ import pytest
 
 from diorama.core.camera import Cameras
 from diorama.errors import UsageError
+from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.rigging.hull import Silhouettes, visual_hull
 from diorama.theatre.menagerie import random_creature, random_motion
@@ -34,6 +35,18 @@ def test_the_hull_looks_like_the_object_from_all_around_and_is_closed() -> None:
     assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
     a, b, c = (hull.vertices[hull.faces[:, i]].astype(np.float64) for i in range(3))
     assert (a * np.cross(b, c)).sum() > 0, "faces are seen from outside"
+
+
+def test_nothing_lies_beside_pictures_that_show_the_whole_object() -> None:
+    """Corners of the box that few views frame were kept where those have the object."""
+    cameras = around(np.arange(4, dtype=np.float32) * 90, 40.0, 0.72, 64)
+    y, x = np.mgrid[:64, :64] + 0.5
+    disc = np.broadcast_to(np.hypot(x - 32, y - 32) < 24, (4, 64, 64))
+    low, high = np.full(3, -3, np.float32), np.full(3, 3, np.float32)
+    assert np.linalg.norm(visual_hull(Silhouettes(disc, cameras), low, high).vertices, axis=1).max() < 1.2
+    cut = disc | ((np.abs(x - 32) < 4) & (y > 32))
+    longer = visual_hull(Silhouettes(cut, cameras), low, high)
+    assert np.linalg.norm(longer.vertices, axis=1).max() > 1.2, "what a picture cuts off may go on"
 
 
 def test_views_that_agree_on_nothing_are_refused() -> None:

@@ -11,8 +11,10 @@ from diorama.figures.pose import animate, joint_positions
 from diorama.rigging.lift import lifted, votes, without_islands
 from diorama.rigging.skin import harmonic_weights, strongest
 from diorama.rigging.surface import Surface
-from diorama.rigging.tree import contacts, part_tree
+from diorama.rigging.tree import _at_forks, contacts, part_tree
 from diorama.theatre.menagerie import random_creature, random_motion
+from diorama.theatre.menagerie.bones import Bone
+from diorama.theatre.menagerie.solids import blended_surface, distance
 from diorama.theatre.turntable import Turntable, film
 
 
@@ -143,3 +145,50 @@ def test_rigid_parts_and_four_joints_at_most(known: Known) -> None:
     assert 0 <= lost < 0.1
     with pytest.raises(UsageError, match="softness"):
         harmonic_weights(known.surface, known.truth, count, softness=2)
+
+
+Rod = tuple[tuple[float, float, float], tuple[float, float, float], float]
+
+
+def _rods(*rods: Rod) -> tuple[Surface, np.ndarray]:
+    """Round rods (from, to, radius) grown together, and the rod that each place is nearest to."""
+    bones = tuple(Bone(f"rod{i}", -1, start, end, (radius, radius)) for i, (start, end, radius) in enumerate(rods))
+    surface = Surface.of(*blended_surface(bones, 60, 0.01))
+    return surface, np.argmin([distance(bone, surface.points) for bone in bones], axis=0)
+
+
+POT: Rod = ((0, 0, 0), (0, 0.2, 0), 0.14)
+LOW: Rod = ((0, 0.2, 0), (0, 0.6, 0), 0.036)
+HIGH: Rod = ((0, 0.6, 0), (0.02, 1, 0), 0.034)
+BRANCHES: tuple[Rod, Rod] = ((0, 0.6, 0), (0.3, 0.8, 0), 0.03), ((0, 0.6, 0), (-0.2, 0.75, 0.2), 0.03)
+
+
+def test_branches_at_a_fork_hang_on_the_stem_that_comes_from_the_root() -> None:
+    surface, labels = _rods(POT, LOW, HIGH, *BRANCHES)
+    assert part_tree(surface, labels, 5).parents.tolist() == [-1, 0, 1, 1, 1]
+    # from the other end, what goes on beyond the fork hangs on the upper stem in the same way
+    assert part_tree(surface, labels, 5, root=2).parents.tolist() == [1, 2, -1, 2, 2]
+
+
+def test_a_short_link_of_a_chain_is_no_fork() -> None:
+    surface, labels = _rods(
+        ((0, 0, 0), (0, 0.5, 0), 0.1), ((0, 0.5, 0), (0, 0.66, 0), 0.09), ((0, 0.66, 0), (0, 1, 0), 0.1)
+    )
+    assert part_tree(surface, labels, 3, root=0).parents.tolist() == [-1, 0, 1]
+    touch = contacts(surface, labels, 3)
+    touch.length[0, 2] = touch.length[2, 0] = touch.length[0, 1]  # even where its ends touch over its edge
+    assert _at_forks(np.array([-1, 0, 1], np.int32), touch, surface.means(labels, 3)).tolist() == [-1, 0, 1]
+
+
+def test_the_root_is_the_middle_of_the_bulk_not_of_the_surface() -> None:
+    leaves = [((0, 1, 0), (float(np.cos(t)), 1.2, float(np.sin(t))), 0.06) for t in np.arange(4) * np.pi / 2]
+    surface, labels = _rods(((0, 0.1, 0), (0, 0.2, 0), 0.3), ((0, 0.4, 0), (0, 1, 0), 0.06), *leaves)
+    assert np.bincount(labels, surface.areas)[2:].sum() > np.bincount(labels, surface.areas)[0]
+    assert part_tree(surface, labels, 6).parents.tolist() == [-1, 0, 1, 1, 1, 1]
+
+
+def test_means_are_weighted_by_area() -> None:
+    surface = _strip(31)
+    found = surface.means((surface.points[:, 0] > 10.5).astype(np.int64), 2)
+    assert found[:, 1] == pytest.approx([2, 2], abs=0.05)
+    assert found[:, 0] == pytest.approx([5.25, 20.25], abs=0.3)

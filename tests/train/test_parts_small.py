@@ -80,7 +80,7 @@ def test_front_and_back_are_learned_from_the_theatre(tmp_path: Path, monkeypatch
     monkeypatch.setattr(parts_relief, "Relief", lambda: Relief(PartsNetConfig((16, 16, 32), 1)))
     options = {"steps": 1, "batch": 1, "save_every": 0.0, "preview_every": 0.0, "out": str(tmp_path / "run")}
     report = start("parts-relief", options, Silent())
-    assert set(report.measures) == {"depth", "part", "rgb", "rise"}
+    assert set(report.measures) == {"depth", "part", "rgb", "rise", "depth_steps", "part_steps"}
     assert load_relief(tmp_path / "run/result/relief.safetensors").sizes.depth == 1
     write_weights(PartsGenerator(None, Relief(PartsNetConfig((16, 16, 32), 1))), tmp_path / "whole.safetensors")
     later = ReliefRecipe(TrainConfig(steps=1, init=str(tmp_path / "whole.safetensors"))).networks()["relief"]

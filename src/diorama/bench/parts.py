@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from diorama.bench.parts_pictures import picture_rows, picture_scores
+from diorama.bench.parts_drift import drift_rows, drift_scores
+from diorama.bench.parts_features import KINDS, describer, featured_row, is_there
+from diorama.bench.parts_pictures import SETS, picture_rows, picture_scores, picture_table
 from diorama.bench.parts_rig import family_table, rig_rows, rig_scores
 from diorama.bench.parts_views import ViewRow, row_of, segmented_row, view_rows, view_table
 from diorama.bench.scores import Score
@@ -27,13 +30,14 @@ class PartsBenchConfig:
     """What is measured.
 
     Attributes:
-        creatures: how many, of those that nothing was tuned or trained on.
+        creatures: how many, of those that nothing was tuned or trained on; half as many of each special set.
         what: some of "rig", "views", "pictures".
         size: pixels of the part maps of "rig".
         variants: rows of the table that are trained here for equally many steps.
         train_steps: of each of them; 0: none are trained.
         init: folder of weights that all variants begin with.
         out: folder of the variants.
+        weights: folder of the weights of baselines; those that are not there have no row.
     """
 
     creatures: int = 40
@@ -43,6 +47,12 @@ class PartsBenchConfig:
     train_steps: int = 0
     init: str = ""
     out: str = "runs/bench-parts"
+    weights: str = ""
+
+    @property
+    def special(self) -> int:
+        """Creatures of each special set."""
+        return (self.creatures + 1) // 2
 
     def __post_init__(self) -> None:
         wrong = [name for name in self.what if name not in ("rig", "views", "pictures")]
@@ -59,14 +69,19 @@ def measure_parts(config: PartsBenchConfig, progress: Progress | None = None) ->
     more: list[str] = []
     if "rig" in config.what:
         rows = rig_rows(config.creatures, size=config.size, progress=told)
+        rare = rig_rows(config.special, size=config.size, extreme=True, progress=told)
         scores += rig_scores(rows)
-        more.append(family_table(rows))
+        more.append(family_table([*rows, *rare]))
     if "views" in config.what:
         groups = view_groups(config, told)
         scores += view_scores(groups[0][1])
         more.append(view_table(groups))
+        scores += drift_scores(drift_rows(config.special, told))
     if "pictures" in config.what:
-        scores += picture_scores(picture_rows(config.creatures, progress=told))
+        sets = {name: picture_rows(config.creatures, name, progress=told) for name in SETS[:1]}
+        sets |= {name: picture_rows(config.special, name, progress=told) for name in SETS[1:]}
+        scores += picture_scores(sets[SETS[0]])
+        more.append(picture_table(sets))
     return scores, "\n\n".join(more)
 
 
@@ -74,12 +89,19 @@ def view_groups(config: PartsBenchConfig, progress: Progress) -> list[tuple[str,
     """Rows of what ships, of the variants that are trained here, and of the baseline."""
     shipped = row_of(load_parts(EMBEDDED))
     groups = [("parts-s", view_rows(shipped, config.creatures, title="parts-s", progress=progress))]
+    rare = view_rows(shipped, config.special, extreme=True, title="parts-s, rare poses", progress=progress)
+    groups.append(("parts-s, rare poses", rare))
     for name in config.variants if config.train_steps else ():
         network = load_parts(_trained(name, config, progress))
         rows = view_rows(row_of(network), config.creatures, title=name, progress=progress)
         groups.append((f"{VARIANTS[name][1]}, {config.train_steps} steps", rows))
     plain = view_rows(segmented_row, config.creatures, title="segments", progress=progress)
-    return [*groups, ("colour segments of each true picture", plain)]
+    groups.append(("colour segments of each true picture", plain))
+    if is_there(config.weights):
+        row = partial(featured_row, describer(config.weights))
+        features = view_rows(row, config.creatures, title="features", progress=progress)
+        groups.append((f"features of all true pictures in {KINDS} kinds", features))
+    return groups
 
 
 def _trained(name: str, config: PartsBenchConfig, progress: Progress) -> Path:

@@ -54,9 +54,9 @@ class ViewRow:
     silhouette: float
 
 
-def asked(number: int) -> Asked:
+def asked(number: int, *, extreme: bool = False) -> Asked:
     """The creature of a number, at the generator's size, from one of its sides."""
-    creature = known(number, views=VIEWS, frames=WINDOW, size=SIZE)
+    creature = known(number, views=VIEWS, frames=WINDOW, size=SIZE, extreme=extreme)
     return turned(creature, (3 * number) % VIEWS)
 
 
@@ -109,14 +109,19 @@ def segmented_row(seen: Asked) -> ViewRow:
 
 
 def view_rows(
-    measure: Callable[[Asked], ViewRow], count: int, *, title: str = "views", progress: Progress | None = None
+    measure: Callable[[Asked], ViewRow],
+    count: int,
+    *,
+    extreme: bool = False,
+    title: str = "views",
+    progress: Progress | None = None,
 ) -> list[ViewRow]:
-    """Rows of the first `count` creatures."""
+    """Rows of the first `count` creatures, or of those in rare poses."""
     told = progress or Silent()
     told.begin(title, count)
     rows = []
     for number in range(count):
-        rows.append(measure(asked(number)))
+        rows.append(measure(asked(number, extreme=extreme)))
         told.advance()
     return rows
 

@@ -45,7 +45,8 @@ class Bench:
     variants: tuple[str, ...] = ()
     """Rows that are trained; all by default."""
     weights: str = ""
-    """Folder with the files of LPIPS and I3D; without it, named stand-ins are used."""
+    """Folder with the files of LPIPS and I3D; without it, named stand-ins are used. Parts: a folder dinov2 in it adds a
+    row."""
     init: str = ""
     """Folder of weights that the variants begin with (parts)."""
     out: str = ""
@@ -107,6 +108,7 @@ class Bench:
                 train_steps=steps,
                 init=self.init,
                 out=self.out or "runs/bench-parts",
+                weights=self.weights,
             )
             scores, more = measure_parts(config, progress)
             return scores, f"\n{more}\n"

@@ -16,7 +16,7 @@ from diorama.diffusion.fit import fit
 from diorama.diffusion.levels import Level, karras
 from diorama.diffusion.noise import Noise, generators
 from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, sizes_of, to_codes, to_pictures
-from diorama.diffusion.parts_relief import Relief, hints_for
+from diorama.diffusion.parts_relief import Guess, Relief, guess_for
 from diorama.diffusion.sample import descend, sample
 from diorama.errors import UsageError
 
@@ -56,11 +56,16 @@ class MadeViews:
         images: colours on white.
         colored: parts in their colours on white.
         azimuths: of the views against the input view, radians.
+        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is; None where the views are
+            not those of one solid.
+        elevation: of the cameras that the depth belongs to in the first frame, degrees.
     """
 
     images: UInt8[np.ndarray, "v t h w 3"]
     colored: UInt8[np.ndarray, "v t h w 3"]
     azimuths: Float32[np.ndarray, " v"]
+    depth: Float32[np.ndarray, "v t h w"] | None = None
+    elevation: float | None = None
 
 
 class PartsGenerator(nn.Module):
@@ -109,8 +114,9 @@ def generate_parts(
     Raises:
         UsageError: pictures of another size, or too many of them.
     """
-    made = views_of(network, frames, config=config, progress=progress)
-    return as_pictures(made, config.views)
+    guess = guess_of(network, frames, config.views)
+    made = as_pictures(views_of(network, frames, config=config, hint=guess.codes, progress=progress), config.views)
+    return made if network.views is not None else replace(made, depth=guess.depth, elevation=guess.rise)
 
 
 @torch.no_grad()
@@ -146,6 +152,21 @@ def codes_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "1 t c
     return to_codes(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255)[None]
 
 
+def guess_of(network: PartsGenerator, frames: UInt8[np.ndarray, "t h w 3"], views: int) -> Guess:
+    """The first guess of frames, however many, from evenly around.
+
+    Raises:
+        UsageError: pictures of another size than the network is made for.
+    """
+    codes_of(frames)
+    return guess_for(network.relief, frames, evenly(views)[0].numpy())
+
+
+def evenly(views: int) -> Float[torch.Tensor, "1 v"]:
+    """Azimuths around, radians."""
+    return torch.arange(views, dtype=torch.float32)[None] * (2 * math.pi / views)
+
+
 @torch.no_grad()
 def views_of(
     network: PartsGenerator,
@@ -154,6 +175,7 @@ def views_of(
     config: PartsSampleConfig = PartsSampleConfig(),
     carried: Float[torch.Tensor, "1 c2 k v y x"] | None = None,
     colors: Float[torch.Tensor, "1 c t v y x"] | None = None,
+    hint: Float[torch.Tensor, "c2 t v y x"] | None = None,
     progress: Progress | None = None,
 ) -> Float[torch.Tensor, "1 c2 t v y x"]:
     """Codes of colours and parts of all views of a window of frames.
@@ -165,11 +187,12 @@ def views_of(
         carried: codes of the first k frames, from the window before: they stay as they are, and so do the colours of
             parts.
         colors: codes of all views where they are known: then only parts are made.
+        hint: codes of the first guess of these frames, where it is known already.
         progress: told of each step.
     """
     image, t, v = codes_of(frames), len(frames), config.views
-    azimuth = torch.arange(v, dtype=torch.float32)[None] * (2 * math.pi / v)
-    hint = hints_for(network.relief, frames, azimuth[0].numpy())[None]
+    azimuth = evenly(v)
+    begun = (guess_of(network, frames, v).codes if hint is None else hint)[None]
     known = torch.zeros(1, 2 * CHANNELS, t, v, *image.shape[3:])
     mask = torch.zeros_like(known)
     known[:, :CHANNELS, :, 0], mask[:, :CHANNELS, :, 0] = image.transpose(1, 2), 1
@@ -179,10 +202,10 @@ def views_of(
         k = carried.shape[2]
         known[:, :, :k], mask[:, :, :k] = carried, 1
     if network.views is None:
-        return mix(known, hint, mask)
+        return mix(known, begun, mask)
     draw = Noise(generators(1, "parts", config.seed))
     scales = torch.linspace(*config.guidance, t) if t > 1 else torch.tensor([config.guidance[1]])
-    given = PartsGiven(image, azimuth, hint)
+    given = PartsGiven(image, azimuth, begun)
     denoise = inpainted(_guided(network.views, given, scales), known, mask, draw)
     path = karras(config.steps, sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX)
     return sample(descend(path, denoise), draw(known), draw=draw, progress=progress)

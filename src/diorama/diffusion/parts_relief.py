@@ -177,14 +177,26 @@ def _faces(
     return np.concatenate([all_quads[:, [0, 1, 2]], all_quads[:, [0, 2, 3]]]).astype(np.int32)
 
 
-def hints_of(
-    solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: int
-) -> tuple[Float32[np.ndarray, "v h w 3"], Float32[np.ndarray, "v h w 3"]]:
-    """How a solid looks from azimuths (degrees): colours and parts, as codes on white."""
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """How a solid looks from around.
+
+    Attributes:
+        colors, parts: codes on white.
+        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is.
+    """
+
+    colors: Float32[np.ndarray, "v h w 3"]
+    parts: Float32[np.ndarray, "v h w 3"]
+    depth: Float32[np.ndarray, "v h w"]
+
+
+def drawn_from(solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: int) -> Drawn:
+    """How a solid looks from azimuths (degrees)."""
     colors = np.zeros((len(azimuths), size, size, 3), np.float32)
-    parts = np.zeros_like(colors)
+    parts, depth = np.zeros_like(colors), np.zeros(colors.shape[:3], np.float32)
     if solid is None or not len(solid.faces):
-        return colors, parts
+        return Drawn(colors, parts, depth)
     cameras = around(azimuths, solid.rise, RADIUS, size)
     for view in range(len(azimuths)):
         found = rasterize(solid.vertices, solid.faces, cameras[view : view + 1])
@@ -192,14 +204,36 @@ def hints_of(
         corners, shares = solid.faces[found.face_ids[seen]], found.barycentrics[seen]
         colors[view][seen] = np.einsum("nk,nkc->nc", shares, solid.colors[corners])
         parts[view][seen] = np.einsum("nk,nkc->nc", shares, solid.parts[corners])
-    return colors, parts
+        depth[view][seen] = found.depth[seen]
+    return Drawn(colors, parts, depth)
+
+
+def hints_of(
+    solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: int
+) -> tuple[Float32[np.ndarray, "v h w 3"], Float32[np.ndarray, "v h w 3"]]:
+    """How a solid looks from azimuths (degrees): colours and parts, as codes on white."""
+    found = drawn_from(solid, azimuths, size)
+    return found.colors, found.parts
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """A first guess of how an object looks from around.
+
+    Attributes:
+        codes: of colours, then of parts.
+        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is.
+        rise: elevation of the cameras, degrees.
+    """
+
+    codes: Float[torch.Tensor, "c2 t v hh ww"]
+    depth: Float32[np.ndarray, "v t h w"]
+    rise: float
 
 
 @torch.no_grad()
-def hints_for(
-    network: Relief, frames: UInt8[np.ndarray, "t h w 3"], azimuths: Float32[np.ndarray, " v"]
-) -> Float[torch.Tensor, "c2 t v hh ww"]:
-    """A first guess of how an object looks from around: codes of colours, then of parts.
+def guess_for(network: Relief, frames: UInt8[np.ndarray, "t h w 3"], azimuths: Float32[np.ndarray, " v"]) -> Guess:
+    """A first guess of how an object looks from around, with its depth.
 
     Args:
         network: that guesses.
@@ -217,9 +251,18 @@ def hints_for(
     found = []
     for t, picture in enumerate(frames):
         solid = solid_of(picture, inside[t], front[t], back[t], [color[t] for color in colors], rise)
-        found.append(np.stack(hints_of(solid, degrees, picture.shape[0])))
-    pictures = torch.from_numpy(np.stack(found, axis=1)).permute(0, 1, 2, 5, 3, 4) / CONTRAST + 1
-    return to_codes(pictures).permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+        found.append(drawn_from(solid, degrees, picture.shape[0]))
+    both = np.stack([np.stack([each.colors, each.parts]) for each in found], axis=1)
+    pictures = torch.from_numpy(both).permute(0, 1, 2, 5, 3, 4) / CONTRAST + 1
+    made = to_codes(pictures).permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+    return Guess(made, np.stack([each.depth for each in found], axis=1), math.degrees(rise))
+
+
+def hints_for(
+    network: Relief, frames: UInt8[np.ndarray, "t h w 3"], azimuths: Float32[np.ndarray, " v"]
+) -> Float[torch.Tensor, "c2 t v hh ww"]:
+    """`guess_for` without depth: codes of colours, then of parts."""
+    return guess_for(network, frames, azimuths).codes
 
 
 def load_relief(path: Path) -> Relief:

@@ -1,7 +1,7 @@
 """One subject of any picture or clip, cut out on white in a steady square, as the generator of parts wants it.
 
 What says where it is, in this order: a mask that is given; a transparent background; a plain one; a person whom the
-people finder sees; GrabCut for everything else.
+people finder sees; SAM 2 where the user names it, else GrabCut, for everything else.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,10 @@ from diorama.errors import UsageError
 from diorama.media.decode import ReadOptions
 from diorama.media.read import open_media
 from diorama.perception.depth_maps import open_maps
+from diorama.perception.object_hub import ObjectMasks
 from diorama.perception.people import people_available
 from diorama.perception.people_files import ClipSize, MaskFile
+from diorama.pipelines import _cutout_hub as network
 from diorama.pipelines import _cutout_object as thing
 from diorama.pipelines import _cutout_people as people
 from diorama.pipelines._cutout_clip import Clip, View, choose
@@ -74,7 +76,8 @@ def cutouts(
     Raises:
         UsageError: nothing to cut out, a mask that does not fit, a tiny picture; says what to give.
         MediaError, DamagedMediaError, LimitError: the file is none, damaged or too large.
-        ModelError: a person is asked for, and mediapipe is not installed or not usable.
+        ModelError: a person is asked for, and mediapipe is not installed or not usable; a segmenter that is not here,
+            is none, or does not load.
     """
     if not SMALLEST <= size <= LARGEST:
         raise UsageError(f"pictures of {size} pixels", "size", f"give {SMALLEST} to {LARGEST}")
@@ -103,6 +106,7 @@ def cutouts(
 def _searched(clip: Clip, config: CutoutConfig, told: Progress, where: str) -> tuple[Found, list[str]]:
     """The chosen frames with the subject's coverage; the notes are complete when all were read."""
     notes: list[str] = []
+    masks = ObjectMasks(config.segmenter, note=told.note) if config.segmenter else None
     if config.mask:
         return _given(clip, config.mask, notes), notes
     first = clip.first()
@@ -119,6 +123,12 @@ def _searched(clip: Clip, config: CutoutConfig, told: Progress, where: str) -> t
         seen = people.follow_person(clip, config.person, told, where)
         notes.extend(seen.notes)
         return ((view, people.outlined(seen, view)) for view in clip.views(clip.picks)), notes
+    if masks is not None:
+        box = network.start_box(_opaque(first), config.box)
+        which = "the box" if config.box is not None else "the box around what GrabCut finds: look at it"
+        notes.append(f"the subject is what SAM 2 outlines in {which}")
+        views = (_opaque(view) for view in clip.views(clip.looks()))
+        return network.outlined(views, set(clip.picks), masks, box, notes), notes
     start = thing.first_held(_opaque(first).image, config.box)
     notes.append("the subject is what differs from what lies along the border, by GrabCut: look at it")
     return _followed(clip, start, notes), notes

@@ -23,6 +23,8 @@ class CutoutConfig:
     """Left, top, right and bottom around the subject in the first frame, 0 to 1 of the picture's width and height."""
     person: int | None = None
     """Which of several people, counted from 1 from the left."""
+    segmenter: str = ""
+    """Who outlines an object where nothing plainer tells it: a folder with SAM 2, or its name; default: GrabCut."""
     frames: int = 16
     """Frames taken of a clip, evenly over its length."""
     seconds: float | int = 0.0

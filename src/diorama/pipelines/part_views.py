@@ -2,7 +2,9 @@
 
 ``parts.json`` says from where the pictures are taken; ``rgb``, ``parts``, ``labels`` and ``mask`` hold, as far as they
 are there, ``viewNN/frameNNNN.png``: colours on white, part colours on white, part numbers (grey, 255 beside the object)
-and silhouettes (white on black).
+and silhouettes (white on black). Beside them, ``depth`` may hold grey pictures of 16 bits: metres along the camera's
+axis, 1 to 65535 from the first to the second number of ``depth_range`` in ``parts.json``, 0 where nothing is known; a
+surface is made by them unless ``depth_guessed`` is true.
 """
 
 import json
@@ -23,6 +25,11 @@ from diorama.theatre.look import contact_sheet
 
 NAME = "parts.json"
 KINDS = ("rgb", "parts", "labels", "mask")
+DEPTH, DEPTH_RANGE, DEPTH_GUESSED = "depth", "depth_range", "depth_guessed"
+DEPTHS = 65535
+"""Steps of a stored depth, the first is 1."""
+NEAREST, FARTHEST = 1e-6, 1e7
+"""Metres that a depth may have."""
 MOST_VIEWS, MOST_PICTURES, MOST_SIDE = 360, 40_000, 2048
 NOTE_BYTES = 1_000_000
 MOST_BYTES = 12_000_000_000
@@ -46,9 +53,11 @@ class PartViews:
         colored: parts in their colours, on white.
         labels: number of the part, -1 beside the object.
         inside: silhouettes.
+        depth: metres from the camera along its axis (z), 0 where it is not known.
+        guessed: whether the depth is a guess, which surfaces are not made by.
 
     Raises:
-        UsageError: no picture at all, sizes that do not fit each other, a direction twice.
+        UsageError: no picture at all, sizes that do not fit each other, a direction twice, depth that is none.
     """
 
     azimuths: Float32[np.ndarray, " v"]
@@ -59,6 +68,8 @@ class PartViews:
     colored: UInt8[np.ndarray, "v t h w 3"] | None = None
     labels: Int16[np.ndarray, "v t h w"] | None = None
     inside: Bool[np.ndarray, "v t h w"] | None = None
+    depth: Float32[np.ndarray, "v t h w"] | None = None
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         shapes = {
@@ -79,6 +90,8 @@ class PartViews:
         if not (0 < self.radius < 1e6 and 0 < self.fps <= 1000 and -89 <= self.elevation <= 89):
             given = f"radius {self.radius}, {self.fps} frames a second, elevation {self.elevation}"
             raise UsageError(given, "PartViews", "give a radius in metres, a rate up to 1000, 89 degrees at most")
+        if self.depth is not None:
+            _check_depth(self.depth, shape)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -91,6 +104,15 @@ class PartViews:
     def cameras(self) -> Cameras:
         """Of the views, in pixels of the pictures."""
         return around(self.azimuths, self.elevation, self.radius, self.shape[2])
+
+
+def _check_depth(depth: Float32[np.ndarray, "v t h w"], shape: tuple[int, ...]) -> None:
+    if depth.shape != shape:
+        raise UsageError(f"depth {depth.shape} of pictures {shape}", "PartViews", "give a depth for each pixel")
+    known = depth != 0
+    if not ((depth[known] >= NEAREST) & (depth[known] <= FARTHEST)).all():
+        given = f"depth from {depth.min():g} to {depth.max():g} metres"
+        raise UsageError(given, "PartViews", f"give {NEAREST:g} to {FARTHEST:g}, or 0 where it is not known")
 
 
 def write_views(
@@ -111,6 +133,8 @@ def write_views(
     told: dict[str, object] = {"diorama": "parts", "version": 1, "fps": views.fps, "frames": frames, "size": size}
     told |= {"field_of_view": FIELD_OF_VIEW, "radius": views.radius, "elevation": views.elevation}
     told |= {"azimuths": [round(float(a), 4) for a in views.azimuths]} | ({"made": note} if note else {})
+    if views.depth is not None:
+        told |= {DEPTH_RANGE: list(_depth_range(views.depth))} | ({DEPTH_GUESSED: True} if views.guessed else {})
     with atomic_folder(folder, overwrite=overwrite) as partial:
         for kind, pictures in _pictures(views).items():
             for view in range(count):
@@ -120,6 +144,13 @@ def write_views(
                     save_image(place / f"frame{frame:04d}.png", pictures[view, frame])
         save_image(partial / "sheet.png", overview(views))
         (partial / NAME).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _depth_range(depth: Float32[np.ndarray, "v t h w"]) -> tuple[float, float]:
+    """The least and the largest depth, a little apart where they are the same."""
+    known = depth[depth > 0].astype(np.float64)
+    near, far = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
+    return (near, far) if far > near else (near, near * 1.001)
 
 
 def _pictures(views: PartViews) -> dict[str, Shaped[np.ndarray, "v t h w 3"]]:
@@ -133,12 +164,20 @@ def _pictures(views: PartViews) -> dict[str, Shaped[np.ndarray, "v t h w 3"]]:
         found["labels"] = np.repeat(grey[..., None], 3, axis=-1)
     if views.inside is not None:
         found["mask"] = np.repeat((views.inside * np.uint8(255)).astype(np.uint8)[..., None], 3, axis=-1)
+    if views.depth is not None:
+        near, far = _depth_range(views.depth)
+        steps = np.rint(1 + (views.depth.astype(np.float64) - near) * ((DEPTHS - 1) / (far - near)))
+        grey = np.where(views.depth > 0, steps, 0).astype(np.uint16)
+        found[DEPTH] = np.repeat(grey[..., None], 3, axis=-1)
     return found
 
 
 def overview(views: PartViews) -> UInt8[np.ndarray, "H W 3"]:
     """The first frame of all views, a row for each kind of picture."""
-    cells = [picture for kind in _pictures(views).values() for picture in kind[:, 0]]
+    first = {name: kind[:, 0] for name, kind in _pictures(views).items()}
+    if DEPTH in first:
+        first[DEPTH] = (~first[DEPTH] >> 8).astype(np.uint8)  # near is dark, on white
+    cells = [picture for kind in first.values() for picture in kind]
     return contact_sheet([np.ascontiguousarray(cell) for cell in cells], views.shape[0], gap=2, paper=255)
 
 
@@ -159,7 +198,7 @@ def read_views(folder: Path) -> PartViews:
     with path.open("rb") as file:
         top = parse(file.read(NOTE_BYTES + 1), str(path), most=NOTE_BYTES, fault=DamagedMediaError)
     keys = ("diorama", "version", "frames", "size", "azimuths")
-    fields = top.table(keys, ("fps", "field_of_view", "radius", "elevation", "made"))
+    fields = top.table(keys, ("fps", "field_of_view", "radius", "elevation", "made", DEPTH_RANGE, DEPTH_GUESSED))
     if fields["diorama"].text() != "parts" or fields["version"].integer() != 1:
         top.refuse("not a description of part views, version 1", "see the README for the format")
     frames = fields["frames"].integer(1, MOST_PICTURES)
@@ -168,8 +207,10 @@ def read_views(folder: Path) -> PartViews:
     kinds = [kind for kind in KINDS if (folder / kind).is_dir()]
     if not kinds:
         raise UsageError(f"no folder {', '.join(KINDS)}", folder, "put the pictures there, as viewNN/frameNNNN.png")
+    deep = (folder / DEPTH).is_dir()
+    span = _span(fields, top) if deep else (0.0, 0.0)
     pixels = len(azimuths) * frames * size * size
-    if len(azimuths) * frames * len(kinds) > MOST_PICTURES or 8 * pixels > MOST_BYTES:
+    if len(azimuths) * frames * (len(kinds) + deep) > MOST_PICTURES or (8 + 4 * deep) * pixels > MOST_BYTES:
         raise LimitError(
             f"{len(azimuths)} views x {frames} frames of {size} pixels", folder, "give fewer or smaller ones"
         )
@@ -184,7 +225,20 @@ def read_views(folder: Path) -> PartViews:
         opened.get("parts"),
         None if labels is None else np.where(labels == NONE, -1, labels).astype(np.int16),
         opened["mask"][..., 0] > 127 if "mask" in opened else None,
+        _read_depth(folder / DEPTH, (len(azimuths), frames, size, size), span) if deep else None,
+        DEPTH_GUESSED in fields and fields[DEPTH_GUESSED].flag(),
     )
+
+
+def _span(fields: Mapping[str, Field], top: Field) -> tuple[float, float]:
+    """The depths of the darkest and the brightest grey that is one."""
+    if DEPTH_RANGE not in fields:
+        top.refuse(f"a folder {DEPTH} without {DEPTH_RANGE}", "give [nearest, farthest] in metres")
+    field = fields[DEPTH_RANGE]
+    ends = [_within(each, NEAREST, FARTHEST) for each in field.items(2)]
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        field.refuse(f"{ends}", "give [nearest, farthest] in metres, the first below the second")
+    return ends[0], ends[1]
 
 
 def _number(fields: Mapping[str, Field], name: str, otherwise: float, least: float | int, most: float | int) -> float:
@@ -200,18 +254,37 @@ def _within(field: Field, least: float | int, most: float | int) -> float:
 
 def _read(folder: Path, views: int, frames: int, size: int) -> UInt8[np.ndarray, "v t h w 3"]:
     found = np.empty((views, frames, size, size, 3), np.uint8)
-    for view in range(views):
-        for frame in range(frames):
-            path = folder / f"view{view:02d}" / f"frame{frame:04d}.png"
-            if not path.is_file():
-                fix = f"parts.json speaks of {views} views and {frames} frames; add it, or correct them"
-                raise DamagedMediaError("a picture is missing", path, fix)
-            image = load_image(path)
-            if image.shape[:2] != (size, size):
-                given = f"a picture of {image.shape[1]}x{image.shape[0]}, expected {size}x{size}"
-                raise DamagedMediaError(given, path, "give all of one size")
-            found[view, frame] = _on_white(image)
+    for at in np.ndindex(views, frames):
+        found[at] = _on_white(_opened(folder, at, (views, frames, size))[0])
     return found
+
+
+def _read_depth(
+    folder: Path, shape: tuple[int, int, int, int], span: tuple[float, float]
+) -> Float32[np.ndarray, "v t h w"]:
+    found = np.empty(shape, np.float32)
+    for at in np.ndindex(shape[:2]):
+        image, path = _opened(folder, at, shape[:3])
+        grey = image[..., 0]
+        if image.dtype != np.uint16 or (image[..., :3] != grey[..., None]).any():
+            raise DamagedMediaError("a depth that is no grey picture of 16 bits", path, "write it as 16-bit PNG")
+        metres = span[0] + (grey.astype(np.float64) - 1) * ((span[1] - span[0]) / (DEPTHS - 1))
+        found[at] = np.where(grey > 0, metres, 0)
+    return found
+
+
+def _opened(folder: Path, at: tuple[int, ...], shape: tuple[int, int, int]) -> tuple[Shaped[np.ndarray, "h w c"], Path]:
+    """The picture of a view and a frame, of the size that was told, and its file."""
+    path = folder / f"view{at[0]:02d}" / f"frame{at[1]:04d}.png"
+    views, frames, size = shape
+    if not path.is_file():
+        fix = f"parts.json speaks of {views} views and {frames} frames; add it, or correct them"
+        raise DamagedMediaError("a picture is missing", path, fix)
+    image = load_image(path)
+    if image.shape[:2] != (size, size):
+        given = f"a picture of {image.shape[1]}x{image.shape[0]}, expected {size}x{size}"
+        raise DamagedMediaError(given, path, "give all of one size")
+    return image, path
 
 
 def _on_white(image: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:

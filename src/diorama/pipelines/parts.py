@@ -1,7 +1,7 @@
 """From a picture or a clip to its subject from all around, in colours and in parts (SP4D)."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ def parts(
         try:
             views, notes = views_of_source(source, config, told)
             options = {key: value for key, value in asdict(config).items() if key != "mask"}
+            options["segmenter"] = Path(config.segmenter).name
             write_views(target, views, overwrite=overwrite, note={"options": options, "notes": list(notes)})
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command again") from stop
@@ -90,9 +91,15 @@ def views_of_source(source: str | Path, config: PartsConfig, progress: Progress)
     else:
         made = embedded_views(cut.frames, config, progress)
     azimuths = np.degrees(made.azimuths).astype(np.float32)
-    shapes = np.stack([silhouette(picture) for picture in made.colored[:, 0]])
-    elevation = best_elevation(shapes, azimuths, RADIUS)
-    return PartViews(azimuths, elevation, RADIUS, float(cut.fps), made.images, made.colored), cut.notes
+    if made.elevation is None:
+        shapes = np.stack([silhouette(picture) for picture in made.colored[:, 0]])
+        elevation = best_elevation(shapes, azimuths, RADIUS)
+    else:
+        elevation = made.elevation
+    depth = None if made.depth is None else made.depth * np.float32(RADIUS)
+    pictures = {"images": made.images, "colored": made.colored, "depth": depth}
+    views = PartViews(azimuths, elevation, RADIUS, float(cut.fps), **pictures, guessed=depth is not None)
+    return views, cut.notes
 
 
 def _own(path: Path) -> bool:
@@ -101,7 +108,7 @@ def _own(path: Path) -> bool:
 
     if not path.exists():
         raise UsageError(f"no model {path}", "--model", "give embedded, or a file or folder of weights")
-    return path.is_file() and "views.rgb.steps.0.enter.weight" in peek_shapes(path)
+    return path.is_file() and any(name.startswith("relief.") for name in peek_shapes(path))
 
 
 def own_weights(model: str) -> Path:
@@ -119,6 +126,7 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
         WINDOW,
         PartsSampleConfig,
         as_pictures,
+        guess_of,
         load_parts,
         views_of,
     )
@@ -130,12 +138,16 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
         default.guidance if config.guidance is None else config.guidance,
         seed=config.seed,
     )
+    guess = guess_of(network, frames, how.views)  # of all windows at once: their parts have the first frame's colours
     done: list[torch.Tensor] = []
     start = 0
     while not done or start < len(frames) - 1:
-        window = frames[start : start + WINDOW]
+        window = slice(start, start + WINDOW)
         carried = done[-1][:, :, -1:] if done else None
-        made = views_of(network, window, config=how, carried=carried, progress=progress)
+        made = views_of(
+            network, frames[window], config=how, carried=carried, hint=guess.codes[:, window], progress=progress
+        )
         done.append(made if carried is None else made[:, :, 1:])
         start += WINDOW - 1
-    return as_pictures(torch.cat(done, dim=2), how.views)
+    found = as_pictures(torch.cat(done, dim=2), how.views)
+    return found if network.views is not None else replace(found, depth=guess.depth, elevation=guess.rise)

@@ -31,6 +31,8 @@ BESIDE = (".html", ".mp4", ".bvh")
 """What may stand beside a model."""
 NOTES = 1000
 """Characters of notes that a recipe holds."""
+NETWORKS = ("model", "segmenter")
+"""Options that name weights, which are no inputs."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, 
 
 def _files_in(config: RigConfig) -> dict[str, str]:
     """The options that name files."""
-    names = ("motion", "mesh", "skeleton", "edit", "mask", "model")
+    names = ("motion", "mesh", "skeleton", "edit", "mask", *NETWORKS)
     return {name: str(getattr(config, name)) for name in names}
 
 
@@ -192,7 +194,7 @@ def _recipe(found: Rigged, config: RigConfig) -> Recipe:
 
     options = {name: value for name, value in vars(config).items() if isinstance(value, str | int | float | bool)}
     options |= {name: Path(given).name for name, given in _files_in(config).items()}
-    given = [Path(name) for option, name in _files_in(config).items() if option != "model" and name]
+    given = [Path(name) for option, name in _files_in(config).items() if option not in NETWORKS and name]
     inputs = tuple(Input.of(path) for path in (*found.inputs, *given) if path.is_file())
     notes = json.dumps(found.notes)[:NOTES]
     return Recipe("rig", options, inputs, config.seed, diorama.__version__, {"notes": notes})

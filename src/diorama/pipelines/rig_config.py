@@ -14,6 +14,9 @@ Who = Literal["auto", "body", "parts"]
 class RigConfig(PartsConfig):
     """How something is rigged."""
 
+    segmenter: str = ""
+    """Who outlines an object where nothing plainer tells it, and moves the borders of decoded parts: a folder with SAM
+    2, or its name; default: GrabCut, and colours alone."""
     motion: str = ""
     """What it does: a file (BVH, AMASS npz, GLB), or a dance such as walk (default: what the clip shows, and a clip in
     which every joint bends in turn)."""

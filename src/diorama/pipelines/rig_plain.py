@@ -13,6 +13,7 @@ from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.pipelines.parts import ELEVATION, own_weights
 from diorama.pipelines.parts_config import PartsConfig
+from diorama.pipelines.rig_refine import refiner
 from diorama.pipelines.rig_views import labelled
 from diorama.rigging.decode import decode
 from diorama.theatre.light import Light
@@ -41,7 +42,9 @@ def parts_of_mesh(
     )
     colored = parts_of_views(load_parts(own_weights(config.model)), images, config=how, progress=progress)
     found = decode(colored[:, None], inside[:, None])
-    labels, _ = labelled(centred, found.labels[:, 0], cameras, len(found.colors))
+    refine = refiner(config.segmenter, progress, progress.note)
+    seen = found.labels if refine is None else refine(colored[:, None], found.labels)
+    labels, _ = labelled(centred, seen[:, 0], cameras, len(found.colors))
     count = int(labels.max()) + 1
     return labels, (f"nothing said which parts the mesh has: the generator found {count}, see --parts and --edit",)
 

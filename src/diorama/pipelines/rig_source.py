@@ -18,11 +18,13 @@ from diorama.media.motion.bvh import read_bvh
 from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
 from diorama.pipelines.rig_config import RigConfig
+from diorama.pipelines.rig_refine import Refine, refiner
 from diorama.pipelines.rig_views import (
     checked_hull,
     colored_by,
     labelled,
     laid_into,
+    seen_depth,
     silhouettes_of,
     standing,
     told_apart,
@@ -80,7 +82,8 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path
         figure, motion = body_of_scene(source, progress)
         return Rigged(figure, {"as filmed": motion})
     if path.is_dir() and is_views(path):
-        return _of_views(read_views(path), config, progress, (path / NAME,))
+        refine = refiner(config.segmenter, progress, progress.note)
+        return _of_views(read_views(path), config, progress, (path / NAME,), refine)
     if path.suffix.lower() in MESHES:
         return _of_mesh(path, config, progress)
     if config.who == "body" or (config.who == "auto" and config.subject != "object" and config.box is None):
@@ -89,9 +92,10 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path
         except (UsageError, ModelError) as error:
             if config.who == "body":
                 raise
-            progress.note(f"no body is fitted ({error.what}): the generator's views are rigged")
+            said = "; ".join(part for part in (error.what, error.fix) if part)
+            progress.note(f"no body is fitted ({said}): the generator's views are rigged")
     views, notes = views_of_source(path, config, progress)
-    found = _of_views(views, config, progress, (path,))
+    found = _of_views(views, config, progress, (path,), refiner(config.segmenter, progress))
     return replace(found, notes=(*notes, *found.notes))
 
 
@@ -102,7 +106,7 @@ def _of_person(path: Path, config: RigConfig, progress: Progress, work: Path) ->
         figure, pose = body_of_photo(str(path), config.person, config.mask, progress)
         return Rigged(figure, {"as pictured": pose}, inputs=(path,))
     if config.who != "body":
-        raise UsageError("a clip", path, "add --who body for the body of a person")
+        raise UsageError("that takes minutes for a clip", path, "--who body fits one to a person in it")
     from diorama.media.store import read_actors
     from diorama.pipelines.animate_open import scene_of
 
@@ -115,15 +119,20 @@ def _of_person(path: Path, config: RigConfig, progress: Progress, work: Path) ->
     return Rigged(figure, {"as filmed": motion}, inputs=(path,))
 
 
-def _of_views(views: PartViews, config: RigConfig, progress: Progress, inputs: tuple[Path, ...]) -> Rigged:
+def _of_views(
+    views: PartViews, config: RigConfig, progress: Progress, inputs: tuple[Path, ...], refine: Refine | None
+) -> Rigged:
     """From part views, or from silhouettes and a skeleton."""
-    progress.begin("rig", 5)
+    progress.begin("parts", None)
     bare = views.labels is None and views.colored is None
     if bare and not config.skeleton:
         raise UsageError(
             "views without parts", str(inputs[0].parent), "add a folder parts or labels, or give --skeleton"
         )
-    labels, count = (None, 0) if bare else told_apart(views)
+    labels, count = (None, 0) if bare else told_apart(views, refine)
+    if refine is not None and (bare or views.labels is not None):
+        progress.note("no parts are told by colours: the segmenter is not asked")
+    progress.begin("rig", 5)
     inside = silhouettes_of(views, labels)
     progress.advance()
     mesh, cameras, kept, notes = _surface(views, inside, config, progress)
@@ -188,7 +197,7 @@ def _surface(
         mesh, kept = _plain_mesh(Path(config.mesh), again=config.again)
         way = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
         return mesh, way.cameras(cameras), kept, ()
-    hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells)
+    hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells, depth=seen_depth(views))
     way = standing(hull, config.height)
     mesh = replace(hull, vertices=way.points(hull.vertices))
     return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None, notes

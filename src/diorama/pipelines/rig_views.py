@@ -13,6 +13,7 @@ from diorama.errors import UsageError
 from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.pipelines.part_views import PartViews
+from diorama.pipelines.rig_refine import Refine
 from diorama.rigging.decode import decode
 from diorama.rigging.hull import Silhouettes, visual_hull
 from diorama.rigging.lift import lifted, votes
@@ -53,8 +54,12 @@ class Scale:
         return replace(cameras, viewmats=moved)
 
 
-def told_apart(views: PartViews) -> tuple[Int16[np.ndarray, "v t h w"], int]:
+def told_apart(views: PartViews, refine: Refine | None = None) -> tuple[Int16[np.ndarray, "v t h w"], int]:
     """The part of each pixel, and how many parts there are.
+
+    Args:
+        views: pictures in colours of parts, or with numbers of parts, which are believed as they are.
+        refine: moves the borders of parts that are told by colours.
 
     Raises:
         UsageError: no parts in the pictures, or nothing that is sure.
@@ -67,7 +72,8 @@ def told_apart(views: PartViews) -> tuple[Int16[np.ndarray, "v t h w"], int]:
     if views.colored is None:
         raise UsageError("pictures without parts", "rig", "give part maps, a skeleton, or let the generator make them")
     found = decode(views.colored, views.inside)
-    return found.labels, len(found.colors)
+    labels = found.labels if refine is None else refine(views.colored, found.labels)
+    return labels, len(found.colors)
 
 
 def silhouettes_of(views: PartViews, labels: Int16[np.ndarray, "v t h w"] | None) -> Bool[np.ndarray, "v t h w"]:
@@ -82,15 +88,25 @@ def silhouettes_of(views: PartViews, labels: Int16[np.ndarray, "v t h w"] | None
     return np.stack([silhouette(picture) for picture in flat]).reshape(pictures.shape[:4])
 
 
+def seen_depth(views: PartViews) -> Float32[np.ndarray, "v h w"] | None:
+    """The depth of the first frame, where it is more than the generator's guess: its hull is as near to the truth."""
+    return None if views.depth is None or views.guessed else views.depth[:, 0]
+
+
 def checked_hull(
-    inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, cells: int
+    inside: Bool[np.ndarray, "v h w"],
+    cameras: Cameras,
+    radius: float,
+    cells: int,
+    *,
+    depth: Float32[np.ndarray, "v h w"] | None = None,
 ) -> tuple[Mesh, tuple[str, ...]]:
     """`hull_of`, and what is to be known of it: views that show nothing, or that do not fit each other.
 
     Raises:
         UsageError: as `hull_of`, and for views that have next to nothing in common.
     """
-    mesh = hull_of(inside, cameras, radius, cells)
+    mesh = hull_of(inside, cameras, radius, cells, depth=depth)
     shown = inside.any(axis=(1, 2))
     seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
     step = max(1, inside.shape[1] // (2 * ROUGH))
@@ -105,8 +121,15 @@ def checked_hull(
     return mesh, tuple(notes)
 
 
-def hull_of(inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, cells: int) -> Mesh:
-    """The surface of what silhouettes show; views that show nothing are left out.
+def hull_of(
+    inside: Bool[np.ndarray, "v h w"],
+    cameras: Cameras,
+    radius: float,
+    cells: int,
+    *,
+    depth: Float32[np.ndarray, "v h w"] | None = None,
+) -> Mesh:
+    """The surface of what silhouettes and depth show; views that show nothing are left out.
 
     Raises:
         UsageError: fewer than two views show anything, or they have nothing in common.
@@ -117,7 +140,8 @@ def hull_of(inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, 
         raise UsageError(f"an object in {len(shown)} of {len(inside)} views", "rig", fix)
     seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
     reach = np.full(3, 1.3 * radius, np.float32)
-    return visual_hull(Silhouettes(inside[shown], seen), -reach, reach, cells=cells)
+    deep = None if depth is None else depth[shown]
+    return visual_hull(Silhouettes(inside[shown], seen), -reach, reach, cells=cells, depth=deep)
 
 
 def overlap(mesh: Mesh, inside: Bool[np.ndarray, "v h w"], cameras: Cameras) -> float:

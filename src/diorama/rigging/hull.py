@@ -11,6 +11,7 @@ from diorama.core.extras import need
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.geometry.nets import filled, surface_nets
+from diorama.rigging.fusion import fused
 
 CELLS = 128
 """Of the grid, along the longest side of what is seen."""
@@ -52,23 +53,27 @@ def visual_hull(
     *,
     cells: int = CELLS,
     smooth: float | int = 0.5,
+    depth: Float32[np.ndarray, "v h w"] | None = None,
 ) -> Mesh:
-    """The surface of what all silhouettes allow.
+    """The surface of what all silhouettes allow, less what depth maps of them see as empty.
 
     Args:
-        silhouettes: of the object; what a view does not show, it does not forbid.
+        silhouettes: of the object; what lies beside a picture is forbidden where the picture shows all of the object.
         low, high: corners of a box that surely holds the object, metres.
         cells: of the grid along the longest side of the object.
         smooth: cells over which the solid is smoothed; edges where two silhouettes meet are none of the object's.
+        depth: of each view, metres along its camera's axis, 0 or nan where it is not known.
 
     Raises:
-        UsageError: the silhouettes have nothing in common within the box, or it is none.
+        UsageError: the silhouettes have nothing in common within the box, it is none, or depth that does not fit.
     """
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()) or cells < 1:
         raise UsageError(f"a box from {low} to {high} in {cells} cells", "visual_hull", "give corners that span a box")
     far = [_distances(inside) for inside in silhouettes.inside]
     seen = _within(silhouettes, far, low.astype(np.float64), high.astype(np.float64), COARSE)
     field, start, step = _within(silhouettes, far, *_box(seen), cells)
+    if depth is not None:
+        field = fused(field, start, step, depth, silhouettes.cameras)
     if smooth > 0:
         field = need("scipy.ndimage").gaussian_filter(field, float(smooth), mode="nearest", truncate=3)
     if not (field < 0).any():
@@ -102,7 +107,8 @@ def _within(
         inverse = depth / (0.5 * float(camera.Ks[0, 0, 0] + camera.Ks[0, 1, 1]))  # metres a pixel
         found = _sampled(outside, x - 0.5, y - 0.5) * inverse
         framed = before & (x > 0) & (y > 0) & (x < outside.shape[1]) & (y < outside.shape[0])
-        worst = np.maximum(worst, np.where(framed, found, -np.inf))
+        beyond = np.where(before & _whole(silhouettes.inside[view]), np.maximum(found, 0), -np.inf)
+        worst = np.maximum(worst, np.where(framed, found, beyond))
     worst = np.where(np.isfinite(worst), worst, step)  # no view shows it: empty
     return worst.reshape(tuple(counts)), low, step
 
@@ -117,6 +123,11 @@ def _sampled(
         places = x[part][None], y[part][None]
         found[part] = cv2.remap(values, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     return found
+
+
+def _whole(inside: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether a view shows all of the object: its silhouette does not reach the picture's edge."""
+    return not (inside[[0, -1]].any() or inside[:, [0, -1]].any())
 
 
 def _distances(inside: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:

@@ -6,8 +6,8 @@ from jaxtyping import Bool, Float32, UInt8
 
 LEAST = 24.0
 """Levels of 255 that a blurred pixel must differ from white, at least somewhere near, to be of the object."""
-NEAR = 7
-"""Pixels across which the object's own colour is looked for."""
+NEAR = 11
+"""Pixels across which the object's own colour is looked for: as far as blurs of 1.5 and 1 pixels reach (3 sigma)."""
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """Standard deviations that are tried, pixels."""
 WHITE = 255.0

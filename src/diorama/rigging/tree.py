@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 NEAR = 0.01
 """Sides of the box within which parts that share no edge still touch."""
-MEETS = 0.6
+MEETS = 0.1
 """Share of the contact of two parts from which on a third one is touched, too."""
-FORK = 2.0
-"""Radii of a joint within which another one is at the same place."""
+ASIDE = 0.5
+"""Cosine of the angle at a part's middle above which two of its joints are at the same end of it: within 60 degrees."""
 ACROSS = 0.08
 """Sides of the box beyond the smallest gap within which parts are near each other."""
 Labels = Int64[np.ndarray, " n"]
@@ -78,21 +78,23 @@ def part_tree(surface: Surface, labels: Labels, count: int, *, root: int = -1) -
     csgraph = need("scipy.sparse.csgraph")
     # sparse before it is a graph: of a dense matrix, scipy takes the shortest contacts for none
     tree = csgraph.minimum_spanning_tree(need("scipy.sparse").csr_matrix(-touch.length))
-    chosen = root if root >= 0 else _middle(tree, np.bincount(labels, surface.areas, count))
+    middles = surface.means(labels, count)
+    chosen = root if root >= 0 else _middle(tree, _bulk(surface, labels, middles))
     above = csgraph.breadth_first_order(tree, chosen, directed=False)[1]
-    parents = _at_forks(np.maximum(above, -1).astype(np.int32), touch)  # scipy says -9999 of the root
+    parents = _at_forks(np.maximum(above, -1).astype(np.int32), touch, middles)  # scipy says -9999 of the root
     joints = np.empty((count, 3))
     for part, parent in enumerate(parents):
-        own = labels == part
-        weight = np.maximum(surface.areas[own], 1e-15)
-        joints[part] = touch.middle[part, parent] if parent >= 0 else np.average(surface.points[own], 0, weight)
+        joints[part] = touch.middle[part, parent] if parent >= 0 else middles[part]
     return PartTree(parents, joints.astype(np.float32))
 
 
-def _at_forks(parents: Int32[np.ndarray, " k"], touch: Contacts) -> Int32[np.ndarray, " k"]:
+def _at_forks(
+    parents: Int32[np.ndarray, " k"], touch: Contacts, middles: Float64[np.ndarray, "k 3"]
+) -> Int32[np.ndarray, " k"]:
     """Where three parts meet, the one nearest the root bears the two others, whichever of them touch more.
 
-    A part that hangs on `b` just where `b` itself hangs on `a`, and touches `a`, hangs on `a`: a branch at a fork.
+    A part that hangs on `b` at the end at which `b` itself hangs on `a`, and touches `a`, hangs on `a`: a branch at a
+    fork. What hangs on the other end of `b`, or on its flank, is a link of a chain, however short `b` is.
     """
     parents = parents.copy()
     changed = True
@@ -100,12 +102,33 @@ def _at_forks(parents: Int32[np.ndarray, " k"], touch: Contacts) -> Int32[np.nda
         changed = False
         for part, b in enumerate(parents):
             a = parents[b] if b >= 0 else -1
-            if a < 0 or touch.length[part, a] < MEETS * touch.length[part, b]:
+            if a < 0 or not touch.length[part, a] > MEETS * touch.length[part, b]:
                 continue
-            apart = np.linalg.norm(touch.middle[part, b] - touch.middle[b, a])
-            if apart < FORK * touch.length[b, a] / (2 * np.pi):
+            of_b = touch.middle[b, part], touch.middle[b, a], middles[b]
+            of_part = touch.middle[part, b], touch.middle[part, a], middles[part]
+            if _same_end(*of_b) and _same_end(*of_part):
                 parents[part], changed = a, True
     return parents
+
+
+def _same_end(one: Float64[np.ndarray, "3"], other: Float64[np.ndarray, "3"], middle: Float64[np.ndarray, "3"]) -> bool:
+    """Whether two places of a part lie in one direction from its middle."""
+    u, v = one - middle, other - middle
+    return bool(u @ v > ASIDE * np.linalg.norm(u) * np.linalg.norm(v))
+
+
+def _bulk(surface: Surface, labels: Labels, middles: Float64[np.ndarray, "k 3"]) -> Float64[np.ndarray, " k"]:
+    """What the parts enclose, as seen from their middles; in proportion to their areas where that is nothing.
+
+    A pot outweighs the leaves above it, whose surface is larger. Holes, where other parts go on, count as cones.
+    """
+    corners, parts = surface.points[surface.faces], labels[surface.faces]
+    found = np.zeros(len(middles))
+    for i in range(3):  # a third of each face to the part of each of its corners
+        a, b, c = np.moveaxis(corners - middles[parts[:, i]][:, None], 1, 0)
+        found += np.bincount(parts[:, i], (a * np.cross(b, c)).sum(axis=1) / 18, len(middles))
+    flat = 1e-9 * surface.size * np.bincount(labels, surface.areas, len(middles))
+    return np.abs(found) + flat
 
 
 def contacts(surface: Surface, labels: Labels, count: int) -> Contacts:
@@ -180,7 +203,7 @@ def _groups(length: Float64[np.ndarray, "k k"]) -> Int64[np.ndarray, " k"]:
     return need("scipy.sparse.csgraph").connected_components(length > 0, directed=False)[1].astype(np.int64)
 
 
-def _middle(tree: "csr_matrix", area: Float64[np.ndarray, " k"]) -> int:
-    """The part from which the surface is the fewest steps away."""
+def _middle(tree: "csr_matrix", bulk: Float64[np.ndarray, " k"]) -> int:
+    """The part from which the bulk of all is the fewest steps away."""
     steps = need("scipy.sparse.csgraph").shortest_path(abs(tree), directed=False, unweighted=True)
-    return int((steps * area[None]).sum(axis=1).argmin())
+    return int((steps * bulk[None]).sum(axis=1).argmin())

@@ -27,7 +27,9 @@ from diorama.train.split import Part, theatre_seed
 SIZE, FRAMES = 128, 2
 LOOKS = 4
 """Directions from which an object is seen: it takes longer to make than to draw."""
-WEIGHTS = {"depth": 4.0, "part": 1.5, "rgb": 0.4, "rise": 2.0}
+WEIGHTS = {"depth": 4.0, "part": 1.5, "rgb": 0.4, "rise": 2.0, "depth_steps": 8.0, "part_steps": 4.0}
+APART = (1, 4)
+"""Pixels between those whose differences are compared: means of what might be are even nowhere, parts are."""
 MEASURED = 24
 
 
@@ -78,11 +80,16 @@ class ReliefRecipe(Recipe):
         def off(one: Float[torch.Tensor, "n c h w"], name: str) -> Float[torch.Tensor, ""]:
             return (((one - flat[name]).abs() * inside).sum(dim=(1, 2, 3)) / count).mean()
 
+        def steps(one: Float[torch.Tensor, "n c h w"], name: str) -> Float[torch.Tensor, ""]:
+            return torch.stack([_differences(one - flat[name], inside, step) for step in APART]).mean()
+
         terms = {
             "depth": off(said.front, "front") + 0.5 * off(said.back, "back"),
             "part": off(said.part_front, "part_front") + 0.5 * off(said.part_back, "part_back"),
             "rgb": off(said.rgb_back, "rgb_back"),
             "rise": (said.rise - flat["rise"]).abs().mean(),
+            "depth_steps": steps(said.front, "front") + 0.5 * steps(said.back, "back"),
+            "part_steps": steps(said.part_front, "part_front") + 0.5 * steps(said.part_back, "part_back"),
         }
         return Loss(torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum(), terms)
 
@@ -117,6 +124,19 @@ class ReliefRecipe(Recipe):
     def export(self, networks: Networks, folder: Path) -> None:
         """The network."""
         write_weights(networks["relief"], folder / "relief.safetensors")
+
+
+def _differences(
+    error: Float[torch.Tensor, "n c h w"], inside: Float[torch.Tensor, "n 1 h w"], step: int
+) -> Float[torch.Tensor, ""]:
+    """How far differences between pixels `step` apart are off, where both are of the object."""
+    total = error.new_zeros(())
+    for axis in (2, 3):
+        kept = error.shape[axis] - step
+        both = inside.narrow(axis, 0, kept) * inside.narrow(axis, step, kept)
+        off = (error.narrow(axis, step, kept) - error.narrow(axis, 0, kept)).abs() * both
+        total = total + (off.sum(dim=(1, 2, 3)) / both.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
+    return total / 2
 
 
 def _shown(codes: Float[torch.Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
