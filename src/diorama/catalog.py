@@ -266,7 +266,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: an object from all around, in colours and parts",
-        {"parts-s.safetensors": "092928de93618085e0e97bc057228c5380e07bd7f031a8d1b8643122805473a5"},
+        {"parts-s.safetensors": "09454b7fa663b0e3533fd317cfb1609aee374c60a645b78cb43d979053a107d4"},
     ),
     _embedded(
         "depth-s",

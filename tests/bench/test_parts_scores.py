@@ -163,8 +163,8 @@ def test_drift_is_told_where_windows_meet_and_elsewhere() -> None:
     parts[:, :, 4:] = 1
     colored = np.zeros((7, 8, 8, 3), np.uint8)
     colored[:, :, 4:] = 100
-    assert drift(colored, parts) == DriftRow(0, 0, 0, 0)
+    assert drift(colored, parts) == DriftRow(0.0, 0.0, 0.0, 0.0)
     colored[4:] += 30  # the second window: its first frame is the last one of the first
-    assert drift(colored, parts) == DriftRow(0, 30, 30, 0)
+    assert drift(colored, parts) == DriftRow(0.0, 30.0, 30.0, 0.0)
     colored[:4] += np.arange(4, dtype=np.uint8)[:, None, None, None]
-    assert drift(colored, parts) == DriftRow(2, 30, 27, pytest.approx(3 / 5))
+    assert drift(colored, parts) == DriftRow(2.0, 30.0, 27.0, 0.6)

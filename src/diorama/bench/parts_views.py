@@ -24,8 +24,6 @@ from diorama.rigging.decode import decode
 
 LEAST = 12
 """Pixels of a true part in all pictures of a setting below which it does not count."""
-SHARP = 3
-"""Times that pictures are enlarged before parts are told apart, whose filters are made for larger ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +64,20 @@ def turned(creature: Known, first: int) -> Asked:
     return Asked(creature.table.images[order], creature.table.parts[order].astype(np.int16), creature.family)
 
 
-def told_apart(colored: UInt8[np.ndarray, "v t h w 3"]) -> Int16[np.ndarray, "v t h w"]:
-    """The parts of small part maps, one number each in all pictures; none where nothing is sure."""
-    import cv2
-
-    side = colored.shape[2] * SHARP
-    flat = colored.reshape(-1, *colored.shape[2:])
-    large = np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC) for picture in flat])
+def decoded(colored: UInt8[np.ndarray, "v t h w 3"]) -> Int16[np.ndarray, "v t h w"]:
+    """The parts of part maps, one number each in all pictures; none where nothing is sure."""
     try:
-        found = decode(large.reshape(*colored.shape[:2], side, side, 3)).labels
+        return decode(colored).labels
     except UsageError:
         return np.full(colored.shape[:4], -1, np.int16)
-    return np.ascontiguousarray(found[..., SHARP // 2 :: SHARP, SHARP // 2 :: SHARP])
 
 
 def generated_row(network: PartsGenerator, seen: Asked, config: PartsSampleConfig) -> ViewRow:
     """What the generator makes of the input view of a creature: of its first frame, and of four."""
     still = generate_parts(network, seen.images[0, :1], config=config)
     moving = generate_parts(network, seen.images[0], config=config)
-    views = agreement(told_apart(still.colored)[:, 0], seen.parts[:, 0], least=LEAST)
-    frames = agreement(told_apart(moving.colored[:1])[0], seen.parts[0], least=LEAST)
+    views = agreement(decoded(still.colored)[:, 0], seen.parts[:, 0], least=LEAST)
+    frames = agreement(decoded(moving.colored[:1])[0], seen.parts[0], least=LEAST)
     made, true = still.images[1:, 0], seen.images[1:, 0]
     error = float(np.mean((made.astype(np.float64) - true) ** 2)) / 255**2
     shown, real = made.min(axis=-1) < 230, seen.parts[1:, 0] >= 0

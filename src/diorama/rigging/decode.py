@@ -35,6 +35,8 @@ NEAR = 7
 """Pixels within which parts are next to a pixel."""
 LOOKED_AT = 8
 """Pictures by which the blur is told."""
+SMALL, LARGE = 256, 384
+"""Pixels a side below which pictures are enlarged to about as many more: these filters are made for such."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,9 @@ def decode(
     Raises:
         UsageError: there is no object, or no colour that is sure.
     """
+    side = max(colored.shape[2:4])
+    if side < SMALL:
+        return _enlarged(colored, inside, blur, -(-LARGE // side))
     pictures = colored.reshape(-1, *colored.shape[2:])
     alphas = np.stack([silhouette(p) for p in pictures]) if inside is None else inside.reshape(pictures.shape[:3])
     if not alphas.any():
@@ -84,6 +89,23 @@ def decode(
         jobs = zip(alphas, looks, pieces, strict=True)
         labels = list(pool.map(lambda job: _labelled(job[0], job[1], job[2], colors), jobs))
     return Parts(np.stack(labels).reshape(colored.shape[:4]), np.rint(colors).clip(0, 255).astype(np.uint8))
+
+
+def _enlarged(
+    colored: UInt8[np.ndarray, "v t h w 3"],
+    inside: Bool[np.ndarray, "v t h w"] | None,
+    blur: float | int | None,
+    times: int,
+) -> Parts:
+    """The parts of pictures that many times as large, in the middles of the pixels as they are."""
+    height, width = colored.shape[2] * times, colored.shape[3] * times
+    flat = colored.reshape(-1, *colored.shape[2:])
+    large = np.stack([cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in flat])
+    there = None if inside is None else inside.repeat(times, axis=2).repeat(times, axis=3)
+    found = decode(
+        large.reshape(*colored.shape[:2], height, width, 3), there, blur=None if blur is None else times * blur
+    )
+    return Parts(np.ascontiguousarray(found.labels[..., times // 2 :: times, times // 2 :: times]), found.colors)
 
 
 _Look = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]
