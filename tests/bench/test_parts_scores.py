@@ -91,7 +91,7 @@ def test_pictures_segmented_alone_have_no_ties_between_views() -> None:
 
 
 def test_what_is_measured_is_checked_before_anything_runs() -> None:
-    with pytest.raises(UsageError, match="poses"):
+    with pytest.raises(UsageError, match="known are rig, views, pictures"):
         PartsBenchConfig(what=("poses",))
     with pytest.raises(UsageError, match="no-fusion"):
         PartsBenchConfig(variants=("none",))

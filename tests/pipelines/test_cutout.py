@@ -16,8 +16,10 @@ from diorama.core.progress import Silent
 from diorama.core.video import Frame, Video
 from diorama.errors import UsageError
 from diorama.media.read import OpenedVideo
+from diorama.pipelines import cutout
 from diorama.pipelines._cutout_clip import choose
 from diorama.pipelines._cutout_frame import FILL, own_colors
+from diorama.pipelines._cutout_object import Held
 from diorama.pipelines.cutout import Cutouts, cutouts
 from diorama.pipelines.cutout_config import CutoutConfig
 
@@ -185,6 +187,39 @@ def test_a_moving_subject_is_framed_steadily_and_followed(tmp_path: Path) -> Non
     Image.fromarray(np.rint(255 * alphas[0]).astype(np.uint8)).save(tmp_path / "first.png")
     led = cutouts(clip, CutoutConfig(mask=str(tmp_path / "first.png"), frames=4))
     assert overlap(led, alphas[9], 3) > 0.8
+
+
+@pytest.mark.parametrize("shown", [slice(0, 3), slice(2, 6)])
+def test_a_subject_that_leaves_a_plain_background_or_comes_later(tmp_path: Path, shown: slice) -> None:
+    behind = (235, 235, 230)
+    empty = over(np.zeros((HEIGHT, WIDTH), np.float32), behind)
+    clip = [over(alpha, behind) if n in range(6)[shown] else empty for n, alpha in enumerate(moving(6))]
+    found = cutouts(saved(tmp_path, *clip), THING)
+    count = len(range(6)[shown])
+    assert len(found) == count
+    assert overlap(found, moving(6)[shown][-1], count - 1) > 0.95
+    assert any(f"{count} of 6 frames" in note for note in found.notes)
+
+
+def test_a_clip_of_a_plain_background_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nothing differs from the .* background.*--mask"):
+        cutouts(saved(tmp_path, *[np.full((HEIGHT, WIDTH, 3), 240, np.uint8)] * 3), THING)
+
+
+def test_a_subject_that_is_lost_is_told_from_the_first_frame_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = cutout.thing.next_held
+    asked: list[int] = []
+
+    def next_held(image: np.ndarray, state: Held) -> Held | None:
+        asked.append(1)
+        return None if len(asked) > 1 else follow(image, state)
+
+    monkeypatch.setattr(cutout.thing, "next_held", next_held)
+    found = cutouts(saved(tmp_path, *[over(disc(75, 62, 32), texture())] * 4), THING)
+    assert len(found) == 2
+    assert "the subject is lost from frame 2 on" in found.notes
 
 
 def test_only_the_first_shot_is_used(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -104,13 +105,43 @@ def test_ranges_of_depth_that_are_none(tmp_path: Path, changes: dict[str, object
         read_views(tmp_path / "d")
 
 
+def _with_alpha(grey: int) -> np.ndarray:
+    picture = np.full((16, 16, 4), grey, np.uint8)
+    picture[:8, :, 3] = 0
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["labels", "mask"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(np.full((16, 16, 3), 3, np.uint16), id="16 bits, of which 8 would be dropped"),
+        pytest.param(np.tile(np.uint8([3, 0, 0]), (16, 16, 1)), id="colours, of which one would be read"),
+        pytest.param(_with_alpha(3), id="coverage that would be laid on white"),
+    ],
+)
+def test_numbers_that_would_be_misread(tmp_path: Path, kind: str, bad: np.ndarray) -> None:
+    labels = np.zeros((3, 2, 16, 16), np.int16)
+    write_views(tmp_path / "d", _views(labels=labels, inside=labels == 0))
+    assert read_views(tmp_path / "d").labels is not None
+    cv2.imwrite(str(tmp_path / "d" / kind / "view01" / "frame0001.png"), bad[..., [2, 1, 0, 3][: bad.shape[2]]])
+    with pytest.raises(DamagedMediaError, match="no opaque grey picture of 8 bits"):
+        read_views(tmp_path / "d")
+
+
+@pytest.mark.parametrize("number", [-2, 255])
+def test_parts_that_no_picture_can_number(number: int) -> None:
+    with pytest.raises(UsageError, match="number parts from 0 to 254"):
+        _views(labels=np.full((3, 2, 16, 16), number, np.int16))
+
+
 def test_depth_pictures_that_are_none(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     write_views(folder, _views(depth=_deep()))
     picture = folder / "depth" / "view02" / "frame0000.png"
     for bad, said in [
         (np.zeros((16, 16, 3), np.uint8), "16 bits"),
-        (np.arange(768, dtype=np.uint16).reshape(16, 16, 3), "no grey picture"),
+        (np.arange(768, dtype=np.uint16).reshape(16, 16, 3), "no opaque grey picture"),
         (np.zeros((16, 32, 3), np.uint16), "32x16"),
     ]:
         save_image(picture, bad)

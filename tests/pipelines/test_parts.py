@@ -1,5 +1,7 @@
 """The generator's views as a folder: with their depth, in metres, and from any file of ours."""
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from safetensors.torch import save_file
 
 from diorama.core.progress import Silent
 from diorama.diffusion.parts_generate import EMBEDDED
+from diorama.errors import UsageError
 from diorama.media.images import save_image
+from diorama.pipelines import parts as module
 from diorama.pipelines.part_views import PartViews, read_views
 from diorama.pipelines.parts import _own, parts, views_of_source
 from diorama.pipelines.parts_config import PartsConfig
@@ -93,3 +97,48 @@ def test_files_of_our_kind_are_known_with_and_without_a_network_of_views(tmp_pat
     assert _own(both)
     assert not _own(other)
     assert not _own(tmp_path)
+
+
+def _views_of_a_box(*_: object) -> tuple[PartViews, tuple[str, ...]]:
+    inside = np.zeros((2, 1, 8, 8), bool)
+    inside[..., 2:6, 2:6] = True
+    return PartViews(np.float32([0, 180]), 10.0, 0.7, 25.0, inside=inside), ()
+
+
+def test_only_a_folder_of_part_views_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "views_of_source", _views_of_a_box)
+    pictures, link = tmp_path / "pictures", tmp_path / "link"
+    pictures.mkdir()
+    save_image(pictures / "dog.png", _table().images[0, 0])
+    dog = shutil.copy(pictures / "dog.png", tmp_path / "dog.png")
+    link.symlink_to(pictures)
+    refused = [
+        (pictures / "dog.png", pictures, "folder of the input"),
+        (pictures, pictures, "folder of the input"),
+        (dog, pictures, "other things than part views"),
+        (dog, link, "a file or a link"),
+        (pictures, dog, "a file or a link"),
+    ]
+    for source, output, said in refused:
+        with pytest.raises(UsageError, match=said):
+            parts(source, output, overwrite=True)
+    assert [file.name for file in pictures.iterdir()] == ["dog.png"]
+    (tmp_path / "made").mkdir()
+    parts(dog, tmp_path / "made", overwrite=True)
+    assert read_views(tmp_path / "made").shape == (2, 1, 8)
+    with pytest.raises(UsageError, match="the output exists"):
+        parts(dog, tmp_path / "made")
+    parts(dog, tmp_path / "made", overwrite=True)
+    mask = tmp_path / "made/mask/view00/frame0000.png"
+    with pytest.raises(UsageError, match="folder of the input"):
+        parts(dog, tmp_path / "made", PartsConfig(mask=str(mask)), overwrite=True)
+    assert mask.is_file()
+
+
+def test_where_a_network_lies_is_not_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "views_of_source", _views_of_a_box)
+    parts("dog.png", tmp_path / "out", PartsConfig(model="/home/me/net.safetensors", segmenter="/home/me/sam"))
+    told = (tmp_path / "out/parts.json").read_text()
+    options = json.loads(told)["made"]["options"]
+    assert (options["model"], options["segmenter"]) == ("net.safetensors", "sam")
+    assert "/home" not in told

@@ -360,7 +360,7 @@ def test_a_generator_in_a_file_says_the_same_each_time(tmp_path: Path) -> None:
     """One that has learnt nothing finds no object from all around in a picture, and one part in a mesh."""
     how = RigConfig(**BARE, model=str(_small(tmp_path / "net.safetensors")), subject="object", steps=1)
     save_image(tmp_path / "in.png", _table().images[0, 0])
-    with pytest.raises(UsageError, match="a surface in common that fills"):
+    with pytest.raises(UsageError, match="in common"):
         rig(tmp_path / "in.png", tmp_path / "out.glb", how)
     assert not list(tmp_path.glob("*out*"))
     write_glb(tmp_path / "plain.glb", Mesh(_figure().mesh.vertices, _figure().mesh.faces))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from diorama.core.figure import Motion
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.media.mesh import write_glb
-from diorama.pipelines.rig_set import RigConfig, write_rigs
+from diorama.pipelines import rig_set
+from diorama.pipelines.rig_set import RigSetConfig, write_rigs
 from diorama.theatre.menagerie import random_creature, random_motion
 from diorama.theatre.shards import read_shard
 from diorama.theatre.sheets import pictures_of
+from diorama.theatre.turntable import Turntable, film
 
-SMALL = RigConfig(size=48, views=4, frames=4)
+SMALL = RigSetConfig(size=48, views=4, frames=4)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,27 @@ def test_a_second_run_makes_nothing_again(models: Path, tmp_path: Path) -> None:
     second = write_rigs(models, tmp_path, SMALL)
     assert [path.stat().st_mtime_ns for path in second.shards] == dates
     assert second.skipped == first.skipped
+
+
+def test_a_model_that_cannot_be_drawn_is_named_too_and_another_set_is_not_touched(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def draw(*given: Any, **options: Any) -> Turntable:
+        drawn.append(1)
+        if len(drawn) == 1:
+            raise UsageError("the motion leads to numbers that are not finite", "film")
+        return film(*given, **options)
+
+    monkeypatch.setattr(rig_set, "film", draw)
+    done = write_rigs(models / "deep", tmp_path, SMALL)
+    assert (len(drawn), len(done.shards)) == (2, 1)
+    assert done.skipped == [("biped.glb", "the motion leads to numbers that are not finite")]
+    before = (tmp_path / "skipped.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="another recipe"):
+        write_rigs(models / "deep", tmp_path, replace(SMALL, size=32))
+    assert (tmp_path / "skipped.jsonl").read_bytes() == before
 
 
 def test_bad_folders_and_options(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_subject_that_is_lost_is_told_and_one_that_is_not_there_is_refused(
     config = CutoutConfig(subject="object", segmenter=model, box=(0.2, 0.2, 0.6, 0.8))
     found = cutouts(clip_of(tmp_path / "clip", 4), config, size=32)
     assert len(found) == 2
-    assert [note for note in found.notes if "lost" in note] == ["the subject is lost after frame 2"]
+    assert [note for note in found.notes if "lost" in note] == ["the subject is lost from frame 2 on"]
     answers[:] = [square(0, 0, 0)] * 9
     with pytest.raises(UsageError, match=r"SAM 2 sees nothing in the box.*--box"):
         cutouts(tmp_path / "clip", config)

@@ -72,6 +72,25 @@ def test_skeletons_that_cannot_serve() -> None:
     far = replace(far, rest=far.rest + np.pad(np.full((2, 3, 1), 50, np.float32), ((0, 0), (0, 1), (3, 0))))
     with pytest.raises(UsageError, match="beside the mesh"):
         bound(_tube(), far)
+    for axis in range(3):
+        aside = _chain([0.2, 1.8])
+        aside.rest[:, axis, 3] += 50
+        with pytest.raises(UsageError, match="beside the mesh"):
+            bound(_tube(), aside)
+
+
+@pytest.mark.parametrize("height", [0.0, 1e-7, 0.1])
+def test_a_skeleton_that_lies_flat_is_scaled_to_the_longest_side(height: float) -> None:
+    row = _chain([0.0, 0.0, height, height])
+    row.rest[:, 2, 3] = [0, 10, 20, 30]
+    lying = replace(_tube(), vertices=np.ascontiguousarray(_tube().vertices[:, [0, 2, 1]]))
+    laid = laid_in(row, lying)
+    assert np.ptp(laid.joints[:, 2]) == pytest.approx(0.94 * 2, abs=1e-4)
+    assert set(bound(lying, laid).labels) == {0, 1, 2}
+    upright = laid_in(row, _tube())
+    assert np.abs(upright.joints).max() < 3
+    with pytest.raises(UsageError, match="beside the mesh"):
+        bound(_tube(), upright)
 
 
 def test_parts_are_merged_and_split_to_the_count_that_is_wanted() -> None:

@@ -1,5 +1,6 @@
 """Labels on a surface, the tree of parts, joints and weights, against creatures whose rigs are known."""
 
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from diorama.figures.pose import animate, joint_positions
 from diorama.rigging.lift import lifted, votes, without_islands
 from diorama.rigging.skin import harmonic_weights, strongest
 from diorama.rigging.surface import Surface
-from diorama.rigging.tree import _at_forks, contacts, part_tree
+from diorama.rigging.tree import NEAR, _at_forks, contacts, part_tree
 from diorama.theatre.menagerie import random_creature, random_motion
 from diorama.theatre.menagerie.bones import Bone
 from diorama.theatre.menagerie.solids import blended_surface, distance
@@ -107,6 +108,61 @@ def test_solids_that_only_lie_near_are_joined_at_the_shortest_way() -> None:
     tree = part_tree(surface, labels, 2, root=0)
     assert tree.parents.tolist() == [-1, 0]
     assert tree.joints[1, 0] == pytest.approx(5.0)
+
+
+def _moved(surface: Surface, x: float, z: float, scale: float = 1.0) -> Surface:
+    return Surface(surface.points * scale + [x, 0, z], surface.faces, surface.of_vertex)
+
+
+def _together(*surfaces: Surface) -> Surface:
+    starts = np.cumsum([0, *(len(surface.points) for surface in surfaces)])
+    faces = [surface.faces + start for surface, start in zip(surfaces, starts, strict=False)]
+    return Surface.of(
+        np.concatenate([surface.points for surface in surfaces]).astype(np.float32),
+        np.concatenate(faces).astype(np.int32),
+    )
+
+
+def test_places_touch_the_nearest_of_each_part_of_other_solids() -> None:
+    """As pair by pair; some solids have several parts, so that the nearest place of a part may be of one's own."""
+    surface = _together(*(_moved(_strip(12), 1.5 * i, 0.08 * i) for i in range(5)))
+    labels = (surface.points[:, 0] // 3).astype(np.int64) % 4
+    shells = surface.pieces(np.zeros_like(labels))
+    assert shells.max() == 4
+    away = np.linalg.norm(surface.points[:, None] - surface.points[None], axis=2)
+    away[(shells[:, None] == shells) | (away > NEAR * surface.size)] = np.inf
+    expected = np.zeros((4, 4))
+    left, right = labels[surface.edges].T
+    np.add.at(expected, (left, right), surface.lengths * (left != right))
+    np.add.at(expected, (right, left), surface.lengths * (left != right))
+    for place, part in enumerate(labels):
+        for other in set(labels[np.isfinite(away[place])]) - {part}:
+            expected[[part, other], [other, part]] += np.median(surface.lengths) / 2
+    assert expected.max() > 0
+    assert np.allclose(contacts(surface, labels, 4).length, expected)
+
+
+def test_a_piece_that_strays_far_costs_no_memory_and_is_no_measure() -> None:
+    whole = _together(_strip(300), _moved(_strip(300), 0, 0.5))
+    surface = _together(whole, _moved(_strip(2), 1e5, 0))
+    labels = (surface.points[:, 0] > 150).astype(np.int64) + 2 * (surface.points[:, 2] > 0.2)
+    surface.pieces(labels)
+    tracemalloc.start()
+    touch = contacts(surface, labels, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6, "bytes; all pairs of these 3000 places take a hundred times as much"
+    assert touch.length[0, 2] > 100
+    assert touch.length[0, 3] < 0.05 * touch.length[0, 2], "where they meet, not all over"
+
+
+def test_joints_of_a_tiny_mesh_are_where_those_of_a_large_one_are() -> None:
+    places = []
+    for scale in (1.0, 1e-6):
+        surface = _together(_moved(_strip(5), 0, 0, scale), _moved(_strip(5), 6 * scale, 0, scale))
+        touch = contacts(surface, (surface.points[:, 0] > 5 * scale).astype(np.int64), 2)
+        places.append(touch.middle[0, 1] / scale)
+    assert np.allclose(places[0], places[1], rtol=1e-3)
 
 
 def test_islands_go_to_whom_they_border_on() -> None:

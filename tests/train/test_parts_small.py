@@ -69,6 +69,13 @@ def test_without_the_contrastive_loss_it_is_the_plain_loss_of_two_branches(relie
     assert "contrast" not in without.terms
 
 
+def test_weights_that_would_not_be_used_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"of another name")
+    for given in ("mine.safetensors", "missing", "."):
+        with pytest.raises(UsageError, match="nothing to begin with in"):
+            SmallPartsRecipe(TrainConfig(steps=1, init=str(tmp_path / given))).networks()
+
+
 def test_nothing_to_begin_with_is_said() -> None:
     with pytest.raises(UsageError, match="parts-relief"):
         SmallPartsRecipe(TrainConfig(steps=1)).batch([0])

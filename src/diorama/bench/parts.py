@@ -1,6 +1,7 @@
 """``diorama bench parts``: rigs from part maps, views from one picture, and both together."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from diorama.bench.scores import Score
 from diorama.core.progress import Progress, Silent
 from diorama.diffusion.parts_generate import EMBEDDED, load_parts
 from diorama.errors import UsageError
+from diorama.media.atomic import content_hash
 from diorama.train.options import start
 
 VARIANTS = {
@@ -55,11 +57,11 @@ class PartsBenchConfig:
         return (self.creatures + 1) // 2
 
     def __post_init__(self) -> None:
-        wrong = [name for name in self.what if name not in ("rig", "views", "pictures")]
-        wrong += [name for name in self.variants if name not in VARIANTS]
-        if wrong or self.creatures < 1 or not 64 <= self.size <= 1024:
-            given = f"{', '.join(wrong) or 'sizes'}, {self.creatures} creatures, {self.size} pixels"
-            raise UsageError(given, "bench parts", f"variants are {', '.join(VARIANTS)}; 1 creature, 64 pixels or more")
+        for given, known in ((self.what, ("rig", "views", "pictures")), (self.variants, tuple(VARIANTS))):
+            if wrong := [name for name in given if name not in known]:
+                raise UsageError(f"unknown {', '.join(wrong)}", "bench parts", f"known are {', '.join(known)}")
+        if self.creatures < 1 or not 64 <= self.size <= 1024:
+            raise UsageError(f"{self.creatures} creatures at {self.size} pixels", "bench parts", "1 and 64 to 1024")
 
 
 def measure_parts(config: PartsBenchConfig, progress: Progress | None = None) -> tuple[list[Score], str]:
@@ -105,13 +107,22 @@ def view_groups(config: PartsBenchConfig, progress: Progress) -> list[tuple[str,
 
 
 def _trained(name: str, config: PartsBenchConfig, progress: Progress) -> Path:
-    """The weights of a variant; trained where they are not there yet."""
-    folder = Path(config.out) / name
+    """The weights of a variant; trained where they are not there yet, in a folder of their own for all that matters."""
+    begun = config.init and content_hash(next(_weights_in(config.init)))[:8]
+    folder = Path(config.out) / "-".join(filter(None, [name, str(config.train_steps), begun]))
     result = folder / "result" / "parts-s.safetensors"
     if not result.is_file():
         given = {"steps": config.train_steps, "out": str(folder), "init": config.init, "preview_every": 0.0}
         start(VARIANTS[name][0], {**given, "resume": (folder / "checkpoints").is_dir()}, progress)
     return result
+
+
+def _weights_in(init: str) -> Iterator[Path]:
+    """Files of weights that training begins with."""
+    for each in filter(None, init.split(os.pathsep)):
+        path = Path(each)
+        yield from [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    raise UsageError(f"no weights in {init}", "--init", "name a folder with relief.safetensors")
 
 
 def view_scores(rows: Sequence[ViewRow]) -> list[Score]:

@@ -142,7 +142,7 @@ def _outline(picture: Path, shown: Shown, config: RigConfig) -> float:
         shown.inside.astype(np.float32),
         np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32),
         (256, 256),
-        flags=cv2.INTER_AREA,
+        flags=cv2.INTER_LINEAR,
     )
     found, truth = cut.alpha[0] >= 0.5, there >= 0.5
     return float((found & truth).sum() / max((found | truth).sum(), 1))

@@ -75,9 +75,9 @@ class Rigs:
         """Render; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.errors import UsageError
-        from diorama.pipelines.rig_set import RigConfig, write_rigs
+        from diorama.pipelines.rig_set import RigSetConfig, write_rigs
 
-        config = RigConfig(self.size, self.views, self.frames)
+        config = RigSetConfig(self.size, self.views, self.frames)
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             done = write_rigs(Path(self.folder), Path(self.output), config, progress)
         if not done.shards:

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -33,8 +32,7 @@ class PartsCommand:
         from diorama.pipelines.parts import parts
 
         keep_freed_memory()
-        source = Path(self.input)
-        output = self.output or str(source.with_name(f"{source.stem}_parts"))
+        output = self.output or _beside(self.input, "_parts")
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             made = parts(self.input, output, self.config, overwrite=self.overwrite, progress=progress)
         if self.common.json:
@@ -66,8 +64,7 @@ class RigCommand:
         from diorama.pipelines.rig import rig
 
         keep_freed_memory()
-        source = Path(self.input)
-        output = self.output or str(source.with_name(f"{source.stem}_rigged.glb"))
+        output = self.output or _beside(self.input, "_rigged.glb")
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             made = rig(self.input, output, self.config, overwrite=self.overwrite, progress=progress)
         if self.common.json:
@@ -79,3 +76,19 @@ class RigCommand:
             sys.stdout.write(f" in {made.seconds:.1f} s; motions: {moves}\n")
             sys.stdout.write("".join(f"  {extra}\n" for extra in made.extras))
         return 0
+
+
+def _beside(given: str, ending: str) -> str:
+    """The default output: beside the input, by its name.
+
+    Raises:
+        UsageError: no path, or one without a name.
+    """
+    from diorama.errors import UsageError
+    from diorama.media.safe import local_path
+
+    source = local_path(given)
+    source = source.resolve() if source.name in ("", "..") else source
+    if not source.name:
+        raise UsageError("an input without a name, to name the output by", source, "name the output by -o")
+    return str(source.with_name(source.stem + ending))

@@ -41,6 +41,11 @@ class View:
     index: int
 
     @property
+    def lost(self) -> str:
+        """What is told where this is the first frame that does not show the subject."""
+        return f"the subject is lost from frame {self.index} on"
+
+    @property
     def frame(self) -> Frame:
         """The picture for those who look at frames."""
         return Frame(self.image, self.index, 1, self.index)

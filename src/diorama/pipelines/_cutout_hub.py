@@ -59,7 +59,7 @@ def outlined(
                 raise UsageError("SAM 2 sees nothing in the box", "the first frame", fix)
             elif not lost:
                 lost = True  # it goes on: what comes back is known again
-                notes.append(f"the subject is lost after frame {view.index}")
+                notes.append(view.lost)
             if view.index in chosen:
                 yield view, alpha
     finally:

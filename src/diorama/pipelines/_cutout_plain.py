@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from diorama.errors import UsageError
-
 RING = 0.02
 """Width of what counts as border, of the shorter side."""
 ALIKE, NOISE = 0.72, 7.0
@@ -71,23 +69,18 @@ def backdrop_of(image: UInt8[np.ndarray, "h w 3"]) -> Backdrop | None:
     return Backdrop(behind, tolerance)
 
 
-def keyed(image: UInt8[np.ndarray, "h w 3"], backdrop: Backdrop) -> Float32[np.ndarray, "h w"]:
-    """Coverage 0..1 of whatever stands before the background.
+def keyed(image: UInt8[np.ndarray, "h w 3"], backdrop: Backdrop) -> Float32[np.ndarray, "h w"] | None:
+    """Coverage 0..1 of whatever stands before the background; None where nothing does.
 
     Along its edge a pixel mixes the background and the nearest colour that surely is not; the share is its place on
     the line between them.
-
-    Raises:
-        UsageError: nothing does.
     """
     off = image.astype(np.float32) - backdrop.colors
     far = np.linalg.norm(off, axis=-1)
     solid = far > SURE * backdrop.tolerance
-    behind = _behind(far, backdrop.tolerance)
     if solid.sum() < max(4, TINY * solid.size):
-        fix = "give the subject's coverage by --mask, or a picture before another background"
-        raise UsageError(f"nothing differs from the {backdrop.name} background", "the picture", fix)
-    inner = _inner(far, solid)
+        return None
+    behind, inner = _behind(far, backdrop.tolerance), _inner(far, solid)
     near, where = cv2.distanceTransformWithLabels(
         (~inner).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -117,7 +117,7 @@ def _searched(clip: Clip, config: CutoutConfig, told: Progress, where: str) -> t
     backdrop = None if asked or config.box is not None else backdrop_of(_opaque(first).image)
     if backdrop is not None:
         notes.append(f"the subject is what differs from the plain {backdrop.name} background")
-        return _told_apart(clip, lambda view: _keyed(view, backdrop), notes), notes
+        return _before(backdrop, clip, where, notes), notes
     free = config.subject == "auto" and config.box is None
     if asked or (free and people_available() and people.anybody(clip)):
         seen = people.follow_person(clip, config.person, told, where)
@@ -184,10 +184,20 @@ def _opaque(view: View) -> View:
     return replace(view, image=np.rint(view.image * share + 255 * (1 - share)).astype(np.uint8), alpha=None)
 
 
-def _keyed(view: View, first: Backdrop) -> Alpha:
-    """Coverage before a background that is plain in the first frame, and may change slowly."""
-    image = _opaque(view).image
-    return keyed(image, backdrop_of(image) or first)
+def _before(first: Backdrop, clip: Clip, where: str, notes: list[str]) -> Found:
+    """What stands before a background that is plain in the first frame, and may change slowly."""
+
+    def cover(view: View) -> Alpha | None:
+        image = _opaque(view).image
+        return keyed(image, backdrop_of(image) or first)
+
+    seen = False
+    for view, alpha in _told_apart(clip, cover, notes):
+        seen = seen or alpha is not None
+        yield view, alpha
+    if not seen:
+        fix = "give the subject's coverage by --mask, or a picture before another background"
+        raise UsageError(f"nothing differs from the {first.name} background", where, fix)
 
 
 def _told_apart(clip: Clip, cover: Callable[[View], Alpha | None], notes: list[str]) -> Found:
@@ -214,7 +224,7 @@ def _followed(clip: Clip, start: thing.Held, notes: list[str]) -> Found:
         view = _opaque(raw)
         following = state if place == 0 else thing.next_held(view.image, state)
         if following is None:
-            notes.append(f"the subject is lost after frame {view.index}")
+            notes.append(view.lost)
             return
         state = following
         if view.index in chosen:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def decompose(
     if (local_path(source) / NAME).is_file():
         raise UsageError("a scene, where a clip is expected", source, "it is taken apart already")
     opened = open_media(source, ReadOptions(tolerant=config.tolerant, limits=Limits()))
-    target = _target(output, opened.path, overwrite=overwrite)
+    target = folder_to_make(output, [opened.path], kind="a scene", mark=NAME, overwrite=overwrite)
     with RunLock(target):
         run = _Run(opened, _window(opened.video, config), config, target, progress)
         try:
@@ -96,20 +97,32 @@ def decompose(
     return replace(result, seconds={**result.seconds, "total": time.perf_counter() - began})
 
 
-def _target(output: str | Path, source: Path, *, overwrite: bool) -> Path:
-    """The folder to make, checked; what is replaced is a scene and nothing else, and missing folders above are made."""
+def folder_to_make(output: str | Path, inputs: Sequence[Path], *, kind: str, mark: str, overwrite: bool) -> Path:
+    """The folder to make, checked; what is replaced is of its own kind, and missing folders above are made.
+
+    Args:
+        output: the folder as it is named.
+        inputs: files and folders that are read: the output must not take them away.
+        kind: what it is to hold, in words.
+        mark: the file by which such a folder is known; only such a folder, or an empty one, is replaced.
+        overwrite: whether one is replaced at all.
+
+    Raises:
+        UsageError: a file or a link, the folder of an input, one that exists or holds other things, or none that can
+            be made.
+    """
     target = local_path(output)
     if target.name in ("", ".."):
         target = target.resolve()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError("the output is a file or a link, expected a folder", target, "choose another name")
     if target.exists():
-        if source.resolve().is_relative_to(target.resolve()):
+        if any(one.resolve().is_relative_to(target.resolve()) for one in inputs):
             raise UsageError("the output is the folder of the input", target, "name another folder")
         if not overwrite:
             raise UsageError("the output exists", target, "name another folder, or use --overwrite")
-        if any(target.iterdir()) and not (target / NAME).is_file():
-            raise UsageError("the output is a folder with other things than a scene", target, "name another folder")
+        if any(target.iterdir()) and not (target / mark).is_file():
+            raise UsageError(f"the output is a folder with other things than {kind}", target, "name another folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

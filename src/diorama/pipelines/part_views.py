@@ -25,6 +25,9 @@ from diorama.theatre.look import contact_sheet
 
 NAME = "parts.json"
 KINDS = ("rgb", "parts", "labels", "mask")
+COLORED = ("rgb", "parts")
+BYTES = {"rgb": 3, "parts": 3, "labels": 3, "mask": 2}
+"""Of a pixel while it is read."""
 DEPTH, DEPTH_RANGE, DEPTH_GUESSED = "depth", "depth_range", "depth_guessed"
 DEPTHS = 65535
 """Steps of a stored depth, the first is 1."""
@@ -87,6 +90,9 @@ class PartViews:
         if apart.min(initial=9) < 0.1:
             twice = float(self.azimuths[np.argwhere(apart < 0.1)[0, 0]])
             raise UsageError(f"two views from {twice:g} degrees", "PartViews", "leave one out")
+        if self.labels is not None and not -1 <= int(self.labels.min()) <= int(self.labels.max()) < NONE:
+            given = f"numbers of parts from {self.labels.min()} to {self.labels.max()}"
+            raise UsageError(given, "PartViews", f"number parts from 0 to {NONE - 1}, -1 beside the object")
         if not (0 < self.radius < 1e6 and 0 < self.fps <= 1000 and -89 <= self.elevation <= 89):
             given = f"radius {self.radius}, {self.fps} frames a second, elevation {self.elevation}"
             raise UsageError(given, "PartViews", "give a radius in metres, a rate up to 1000, 89 degrees at most")
@@ -210,12 +216,15 @@ def read_views(folder: Path) -> PartViews:
     deep = (folder / DEPTH).is_dir()
     span = _span(fields, top) if deep else (0.0, 0.0)
     pixels = len(azimuths) * frames * size * size
-    if len(azimuths) * frames * (len(kinds) + deep) > MOST_PICTURES or (8 + 4 * deep) * pixels > MOST_BYTES:
+    held = sum(BYTES[kind] for kind in kinds) + 4 * deep
+    if len(azimuths) * frames * (len(kinds) + deep) > MOST_PICTURES or held * pixels > MOST_BYTES:
         raise LimitError(
             f"{len(azimuths)} views x {frames} frames of {size} pixels", folder, "give fewer or smaller ones"
         )
-    opened = {kind: _read(folder / kind, len(azimuths), frames, size) for kind in kinds}
-    labels = opened["labels"][..., 0].astype(np.int16) if "labels" in opened else None
+    shape = len(azimuths), frames, size
+    opened = {kind: _read(folder / kind, shape) for kind in kinds if kind in COLORED}
+    grey = {kind: _read_grey(folder / kind, shape) for kind in kinds if kind not in COLORED}
+    labels = grey["labels"].astype(np.int16) if "labels" in grey else None
     return PartViews(
         azimuths,
         _number(fields, "elevation", 0.0, -89, 89),
@@ -224,8 +233,8 @@ def read_views(folder: Path) -> PartViews:
         opened.get("rgb"),
         opened.get("parts"),
         None if labels is None else np.where(labels == NONE, -1, labels).astype(np.int16),
-        opened["mask"][..., 0] > 127 if "mask" in opened else None,
-        _read_depth(folder / DEPTH, (len(azimuths), frames, size, size), span) if deep else None,
+        grey["mask"] > 127 if "mask" in grey else None,
+        _read_depth(folder / DEPTH, shape, span) if deep else None,
         DEPTH_GUESSED in fields and fields[DEPTH_GUESSED].flag(),
     )
 
@@ -252,25 +261,37 @@ def _within(field: Field, least: float | int, most: float | int) -> float:
     return value
 
 
-def _read(folder: Path, views: int, frames: int, size: int) -> UInt8[np.ndarray, "v t h w 3"]:
-    found = np.empty((views, frames, size, size, 3), np.uint8)
-    for at in np.ndindex(views, frames):
-        found[at] = _on_white(_opened(folder, at, (views, frames, size))[0])
+def _read(folder: Path, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "v t h w 3"]:
+    found = np.empty((*shape, shape[2], 3), np.uint8)
+    for at in np.ndindex(shape[:2]):
+        found[at] = _on_white(_opened(folder, at, shape)[0])
     return found
 
 
-def _read_depth(
-    folder: Path, shape: tuple[int, int, int, int], span: tuple[float, float]
-) -> Float32[np.ndarray, "v t h w"]:
-    found = np.empty(shape, np.float32)
+def _read_grey(folder: Path, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "v t h w"]:
+    found = np.empty((*shape, shape[2]), np.uint8)
     for at in np.ndindex(shape[:2]):
-        image, path = _opened(folder, at, shape[:3])
-        grey = image[..., 0]
-        if image.dtype != np.uint16 or (image[..., :3] != grey[..., None]).any():
-            raise DamagedMediaError("a depth that is no grey picture of 16 bits", path, "write it as 16-bit PNG")
+        found[at] = _grey(*_opened(folder, at, shape), np.dtype(np.uint8))
+    return found
+
+
+def _read_depth(folder: Path, shape: tuple[int, int, int], span: tuple[float, float]) -> Float32[np.ndarray, "v t h w"]:
+    found = np.empty((*shape, shape[2]), np.float32)
+    for at in np.ndindex(shape[:2]):
+        grey = _grey(*_opened(folder, at, shape), np.dtype(np.uint16))
         metres = span[0] + (grey.astype(np.float64) - 1) * ((span[1] - span[0]) / (DEPTHS - 1))
         found[at] = np.where(grey > 0, metres, 0)
     return found
+
+
+def _grey(image: Shaped[np.ndarray, "h w c"], path: Path, kind: np.dtype) -> Shaped[np.ndarray, "h w"]:
+    """A picture whose greys are numbers: nothing may be lost, or hide in colours or transparency."""
+    grey, clear = image[..., 0], image.shape[2] == 4 and (image[..., 3] != np.iinfo(image.dtype).max).any()
+    bits = 8 * kind.itemsize
+    if image.dtype != kind or clear or (image[..., :3] != grey[..., None]).any():
+        fix = f"write it as a PNG of {bits} bits, without colours or transparency"
+        raise DamagedMediaError(f"no opaque grey picture of {bits} bits", path, fix)
+    return grey
 
 
 def _opened(folder: Path, at: tuple[int, ...], shape: tuple[int, int, int]) -> tuple[Shaped[np.ndarray, "h w c"], Path]:

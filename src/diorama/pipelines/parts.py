@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from diorama.core.progress import Progress, Silent
 from diorama.errors import InterruptedRunError, UsageError
 from diorama.media.lock import RunLock
-from diorama.media.safe import local_path
 from diorama.pipelines.cutout import cutouts
-from diorama.pipelines.part_views import RADIUS, PartViews, write_views
+from diorama.pipelines.decompose import folder_to_make
+from diorama.pipelines.part_views import NAME, RADIUS, PartViews, write_views
 from diorama.pipelines.parts_config import PartsConfig
 from diorama.pipelines.rig_views import best_elevation
 from diorama.rigging.silhouette import silhouette
@@ -50,22 +50,21 @@ def parts(
         source: a picture, a clip, or a folder of numbered pictures.
         output: the folder to make.
         config: what is looked at, and by which network.
-        overwrite: replace an existing folder.
+        overwrite: replace an existing folder of part views.
         progress: told of steps and notes.
 
     Raises:
         DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
     """
     began, told = time.perf_counter(), progress or Silent()
-    target = local_path(output)
-    if target.exists() and not overwrite:
-        raise UsageError("the output exists", target, "choose another name, or add --overwrite")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    given = [Path(name) for name in (source, config.mask, config.model, config.segmenter) if name]
+    inputs = [path for path in given if path.exists()]
+    target = folder_to_make(output, inputs, kind="part views", mark=NAME, overwrite=overwrite)
     with RunLock(target):
         try:
             views, notes = views_of_source(source, config, told)
             options = {key: value for key, value in asdict(config).items() if key != "mask"}
-            options["segmenter"] = Path(config.segmenter).name
+            options |= {name: Path(options[name]).name for name in ("model", "segmenter")}  # not where they lie
             write_views(target, views, overwrite=overwrite, note={"options": options, "notes": list(notes)})
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command again") from stop

@@ -85,7 +85,7 @@ def rig(
     with RunLock(target):
         sweep(target)
         try:
-            found = rigged_source(str(source), config, told, _beside(target, "_scene"))
+            found = rigged_source(str(source), config, told, target)
             motions = motions_of(found, config, told)
             with _aside(target) as folder:
                 made = folder / target.name

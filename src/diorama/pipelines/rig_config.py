@@ -8,6 +8,8 @@ from diorama.pipelines.parts_config import PartsConfig
 
 Names = Literal["auto", "mixamo", "smpl", "plain"]
 Who = Literal["auto", "body", "parts"]
+FOR_PARTS = ("edit", "parts", "mesh", "skeleton", "model", "segmenter")
+"""Options that a fitted body, whose parts and surface are its own, has no use for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class RigConfig(PartsConfig):
     edit: str = ""
     """A file of changes by hand: merge, split or rename parts, move a joint, hang it elsewhere; the page writes it."""
     who: Who = "auto"
-    """A picture of a person: body rigs the fitted body, parts the views of the generator; auto: body where it can."""
+    """A picture of a person: body rigs the fitted body, parts the views of the generator; auto: the body where it can,
+    unless an option such as --parts, --edit, --mesh or --skeleton asks for the other."""
     height: float = 1.0
     """Of what is made from pictures, metres; a person's body has its own."""
     cells: int = 128
@@ -53,3 +56,19 @@ class RigConfig(PartsConfig):
             raise UsageError(f"height {self.height}", "--height", "give metres from 0.001 to 10000")
         if not 24 <= self.cells <= 400:
             raise UsageError(f"{self.cells} cells", "--cells", "give 24 to 400")
+        self._check_pairs()
+
+    def given(self, *names: str) -> tuple[str, ...]:
+        """Those of some options, as they are written, that are not what they are by default."""
+        return tuple(f"--{name}" for name in names if getattr(self, name) != getattr(RigConfig, name))
+
+    def _check_pairs(self) -> None:
+        """Refuse options that would have no effect beside others."""
+        others = self.given(*FOR_PARTS, "box") + (("--subject object",) if self.subject == "object" else ())
+        if self.who == "body" and others:
+            fix = "leave one out; a fitted body has parts and a surface of its own"
+            raise UsageError(f"--who body with {' and '.join(others)}", "--who", fix)
+        others = self.given("parts", "edit")
+        if self.skeleton and others:
+            fix = "leave one out; the joints and parts are those of the skeleton"
+            raise UsageError(f"--skeleton with {' and '.join(others)}", "--skeleton", fix)

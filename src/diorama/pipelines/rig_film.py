@@ -1,5 +1,6 @@
 """A turntable of a rigged model: its looks, its parts and its skeleton, while it moves and the camera goes round."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -7,13 +8,14 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+import torch
+from jaxtyping import Float, Float32, Int32, UInt8
 
 from diorama.core.camera import Cameras
 from diorama.core.figure import Figure, Motion
 from diorama.core.progress import Progress
 from diorama.figures.part_colors import part_centers, part_colors
-from diorama.figures.pose import animate, joint_positions
+from diorama.figures.pose import Skin, global_transforms, skin_vertices
 from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
 from diorama.media.atomic import write_bytes
@@ -32,12 +34,33 @@ LINE, DOT = (20, 20, 20), (255, 255, 255)
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """What is drawn: two looks of one figure in motion, from cameras that go round it."""
+    """What is drawn: two looks of one figure in motion, from cameras that go round it.
+
+    All lies in the unit ball, so that neither light nor cameras know its size. Frames are posed when they are drawn:
+    those of a large mesh would fill the memory.
+
+    Attributes:
+        looks: the figure at rest, in its own looks and in those of its parts.
+        cameras: of the frames.
+        joints: where they are in each frame.
+        parents: of the joints.
+        skin: of the figure, in its own axes.
+        moves: of the joints in each frame (`global_transforms`).
+        middle, radius: of the ball in those axes, metres.
+    """
 
     looks: tuple[Surface, Surface]
     cameras: Cameras
     joints: Float32[np.ndarray, "t j 3"]
-    parents: np.ndarray
+    parents: Int32[np.ndarray, " j"]
+    skin: Skin
+    moves: Float[torch.Tensor, "t j 4 4"]
+    middle: Float32[np.ndarray, "3"]
+    radius: float
+
+    def at(self, number: int) -> Float32[np.ndarray, "v 3"]:
+        """The surface in one frame."""
+        return ((_posed(self.skin, self.moves, number) - self.middle) / self.radius).astype(np.float32)
 
 
 def turn_of(figure: Figure, motion: Motion, *, size: int = SIZE, seconds: float = SECONDS) -> Turn:
@@ -46,21 +69,40 @@ def turn_of(figure: Figure, motion: Motion, *, size: int = SIZE, seconds: float 
     steps, last = np.round(np.arange(count) * motion.fps / FPS).astype(np.int64), max(len(motion) - 1, 1)
     times = np.minimum(last - np.abs(steps % (2 * last) - last), len(motion) - 1)
     upwards = motion.root[times] * np.array([0, 1, 0], np.float32)  # whoever walks stays in the middle
-    moved = replace(motion, rotations=motion.rotations[times], root=upwards)
-    places, joints = animate(figure, moved), joint_positions(moved)
-    low, high = places.min(axis=(0, 1)), places.max(axis=(0, 1))
-    middle = (low + high) / 2
-    places, joints = (places - middle).astype(np.float32), (joints - middle).astype(np.float32)
-    radius = max(float(np.linalg.norm(places, axis=-1).max()), 1e-6)
+    skin = Skin.of(figure)
+    moves = global_transforms(skin.bones, torch.from_numpy(motion.rotations[times]), torch.from_numpy(upwards))
+    middle, radius = _ball(skin, moves, np.unique(times, return_index=True)[1].tolist())
+    owners = figure.face_parts
+    mesh = replace(figure.mesh, vertices=((figure.mesh.vertices - middle) / radius).astype(np.float32))
+    parts = replace(mesh, uvs=None, uv_faces=None, texture=None, colors=_part_look(figure, owners))
+    looks = put_together([mesh], face_parts=[owners]), put_together([parts], face_parts=[owners])
     azimuths = (np.arange(count) * 360 / count).astype(np.float32)
-    parts = replace(figure.mesh, uvs=None, uv_faces=None, texture=None, colors=_part_look(figure))
-    looks = tuple(put_together([mesh], [places], [figure.face_parts]) for mesh in (figure.mesh, parts))
-    return Turn((looks[0], looks[1]), around(azimuths, ELEVATION, radius, size), joints, figure.skeleton.parents)
+    cameras = around(azimuths, ELEVATION, 1.0, size)
+    joints = ((moves[..., :3, 3].numpy() - middle) / radius).astype(np.float32)
+    return Turn(looks, cameras, joints, figure.skeleton.parents, skin, moves, middle, radius)
 
 
-def _part_look(figure: Figure) -> UInt8[np.ndarray, "v 3"]:
+def _posed(skin: Skin, moves: Float[torch.Tensor, "t j 4 4"], number: int) -> Float32[np.ndarray, "v 3"]:
+    """The surface in one frame, metres."""
+    return np.asarray(skin_vertices(skin, moves[number : number + 1])[0].numpy(), np.float32)
+
+
+def _ball(
+    skin: Skin, moves: Float[torch.Tensor, "t j 4 4"], frames: Sequence[int]
+) -> tuple[Float32[np.ndarray, "3"], float]:
+    """The middle of the box that a surface moves in, and how far it ever is from there, metres."""
+    low, high = np.full(3, np.inf, np.float32), np.full(3, -np.inf, np.float32)
+    for number in frames:
+        places = _posed(skin, moves, number)
+        low, high = np.minimum(low, places.min(axis=0)), np.maximum(high, places.max(axis=0))
+    middle = (low + high) / 2
+    away = (float(np.linalg.norm(_posed(skin, moves, number) - middle, axis=1).max()) for number in frames)
+    return middle, max(1e-12, *away)
+
+
+def _part_look(figure: Figure, owners: Int32[np.ndarray, " f"]) -> UInt8[np.ndarray, "v 3"]:
     mesh, count = figure.mesh, len(figure.parts)
-    centers = part_centers(mesh.vertices, mesh.faces, figure.face_parts, count)
+    centers = part_centers(mesh.vertices, mesh.faces, owners, count)
     palette = part_colors(centers, mesh.vertices.min(axis=0), mesh.vertices.max(axis=0))
     weights = np.zeros((len(mesh.vertices), count), np.float32)
     np.add.at(weights, (np.arange(len(weights))[:, None], figure.joint_parts[figure.skin_joints]), figure.skin_weights)
@@ -70,14 +112,14 @@ def _part_look(figure: Figure) -> UInt8[np.ndarray, "v 3"]:
 def frame_of(turn: Turn, number: int) -> UInt8[np.ndarray, "h w 3"]:
     """One frame: the looks at the left, parts and skeleton at the right."""
     camera = turn.cameras[number : number + 1]
+    vertices = turn.at(number)
+    looks = [replace(look, positions=vertices[None]) for look in turn.looks]
+    found = rasterize(vertices, looks[0].faces, camera)
+    seen, lamp = found.face_ids >= 0, lamp_of(Light((-0.4, 0.8, 0.6)), looks[:1], 0)
     pictures = []
-    for surface in turn.looks:
-        vertices = surface.at(number)
-        found = rasterize(vertices, surface.faces, camera)
-        lamp = lamp_of(Light((-0.4, 0.8, 0.6)), [surface], number)
+    for look in looks:
         image = np.full((camera.height, camera.width, 3), 255, np.uint8)
-        seen = found.face_ids >= 0
-        image[seen] = draw(surface, vertices, found, lamp, camera)[seen]
+        image[seen] = draw(look, vertices, found, lamp, camera)[seen]
         pictures.append(image)
     _skeleton(pictures[1], turn, number)
     return np.concatenate(pictures, axis=1)

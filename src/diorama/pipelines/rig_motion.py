@@ -1,5 +1,6 @@
 """The animations of a rigged model: what is asked for, what was seen, and every joint in turn."""
 
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ FPS, SECONDS = 24.0, 4.0
 def motions_of(found: Rigged, config: RigConfig, progress: Progress) -> dict[str, Motion]:
     """The animations: what is asked for first, then what was seen, then every joint in turn.
 
+    What is asked for keeps the name of its file; the others take one that is free.
+
     Raises:
         DioramaError: a motion that this skeleton cannot follow.
     """
@@ -32,9 +35,17 @@ def motions_of(found: Rigged, config: RigConfig, progress: Progress) -> dict[str
     if config.motion:
         name = Path(config.motion).stem or "motion"
         motions[name] = _asked(found.figure, config, progress)
-    motions |= {name: motion for name, motion in found.motions.items() if name not in motions}
-    motions["range"] = range_of_motion(skeleton, fps=FPS)
+    for name, motion in (*found.motions.items(), ("range", range_of_motion(skeleton, fps=FPS))):
+        motions[_free(name, motions)] = motion
     return motions
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """A name that no motion has yet."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found
 
 
 def _asked(figure: Figure, config: RigConfig, progress: Progress) -> Motion:

@@ -6,6 +6,7 @@ Each object becomes one shard; a file that cannot serve is named with its reason
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ MOST_FILES = 200_000
 
 
 @dataclass(frozen=True)
-class RigConfig:
+class RigSetConfig:
     """How objects are filmed.
 
     Attributes:
@@ -58,7 +59,9 @@ class RigSet:
     skipped: list[tuple[str, str]]
 
 
-def write_rigs(folder: Path, output: Path, config: RigConfig = RigConfig(), progress: Progress | None = None) -> RigSet:
+def write_rigs(
+    folder: Path, output: Path, config: RigSetConfig = RigSetConfig(), progress: Progress | None = None
+) -> RigSet:
     """Film every usable model of a folder; goes on where an earlier run stopped.
 
     Args:
@@ -81,17 +84,30 @@ def write_rigs(folder: Path, output: Path, config: RigConfig = RigConfig(), prog
     for path in paths:
         name = str(path.relative_to(folder))
         try:
-            found = _example(path, name, config, seen)
-        except DioramaError as error:
+            with _unfit():
+                found = _example(path, name, config, seen)
+            shards += _filmed(found, output, config)
+        except _UnfitError as error:
             skipped.append((name, error.what))
             progress.note(f"skipped {name}: {error.what}")
-        else:
-            shards += _filmed(found, output, config)
         progress.advance()
     output.mkdir(parents=True, exist_ok=True)
     with atomic_path(output / "skipped.jsonl") as partial:
         partial.write_text("".join(json.dumps({"file": file, "reason": reason}) + "\n" for file, reason in skipped))
     return RigSet(shards, skipped)
+
+
+class _UnfitError(DioramaError):
+    """A model that does not serve: the run goes on without it."""
+
+
+@contextmanager
+def _unfit() -> Iterator[None]:
+    """What is wrong within the block is wrong with one model."""
+    try:
+        yield
+    except DioramaError as error:
+        raise _UnfitError(error.what, error.where, error.fix) from error
 
 
 def _models(folder: Path) -> Iterator[Path]:
@@ -119,7 +135,7 @@ class Example:
     digest: str
 
 
-def _example(path: Path, name: str, config: RigConfig, seen: dict[str, str]) -> Example:
+def _example(path: Path, name: str, config: RigSetConfig, seen: dict[str, str]) -> Example:
     """What one file holds.
 
     Raises:
@@ -140,14 +156,24 @@ def _example(path: Path, name: str, config: RigConfig, seen: dict[str, str]) -> 
     return Example(rig, _at(motion, config.frames), name, digest)
 
 
-def _filmed(example: Example, output: Path, config: RigConfig) -> list[Path]:
-    """The shard of an example."""
+def _filmed(example: Example, output: Path, config: RigSetConfig) -> list[Path]:
+    """The shard of an example.
+
+    Raises:
+        UsageError: `output` holds another set.
+        _UnfitError: it cannot be drawn.
+    """
     plan = ShardPlan(output, f"rig-{example.digest[:16]}", 1)
     recipe = {"diorama": "rigs", "name": example.name, "sha256": example.digest, **asdict(config)}
-    return write_shards(plan, lambda _: _sample(example, config), recipe=recipe)
+
+    def sample(_: int) -> Sample:
+        with _unfit():
+            return _sample(example, config)
+
+    return write_shards(plan, sample, recipe=recipe)
 
 
-def _sample(example: Example, config: RigConfig) -> Sample:
+def _sample(example: Example, config: RigSetConfig) -> Sample:
     rig, motion = example.rig, example.motion
     elevation = float(np.random.default_rng(int(example.digest[:8], 16)).uniform(-5, 30))
     seen = film(rig.figure, motion, views=config.views, size=config.size, elevation=elevation)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, Int64
+from jaxtyping import Int16, Int32, Int64, UInt8
 
 from diorama.core.camera import Cameras
 from diorama.core.figure import Figure, Motion, Skeleton
@@ -17,7 +17,7 @@ from diorama.media.mesh import read_glb, read_obj, read_ply
 from diorama.media.motion.bvh import read_bvh
 from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
-from diorama.pipelines.rig_config import RigConfig
+from diorama.pipelines.rig_config import FOR_PARTS, RigConfig
 from diorama.pipelines.rig_refine import Refine, refiner
 from diorama.pipelines.rig_views import (
     checked_hull,
@@ -63,14 +63,14 @@ class Rigged:
     notes: tuple[str, ...] = ()
 
 
-def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path) -> Rigged:
+def rigged_source(source: str, config: RigConfig, progress: Progress, target: Path) -> Rigged:
     """Rig whatever a user names.
 
     Args:
         source: a picture or a clip, an actor of a scene, a folder of views, or a mesh.
         config: how.
         progress: told of steps and notes.
-        work: where a clip of a person is taken apart.
+        target: the model to be; a clip of a person is taken apart beside it, as `scene_of` does it.
 
     Raises:
         DioramaError: says what was wrong and what to do.
@@ -79,16 +79,23 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path
     if "#" in source and not path.exists():
         from diorama.pipelines.rig_body import body_of_scene
 
-        figure, motion = body_of_scene(source, progress)
-        return Rigged(figure, {"as filmed": motion})
+        others = config.given(*FOR_PARTS)
+        if others:
+            fix = "leave it out; the body that was fitted to the actor is rigged"
+            raise UsageError(f"an actor of a scene with {' and '.join(others)}", source, fix)
+        return _of_body(body_of_scene(source, progress), "as filmed", config, progress)
     if path.is_dir() and is_views(path):
         refine = refiner(config.segmenter, progress, progress.note)
         return _of_views(read_views(path), config, progress, (path / NAME,), refine)
     if path.suffix.lower() in MESHES:
         return _of_mesh(path, config, progress)
-    if config.who == "body" or (config.who == "auto" and config.subject != "object" and config.box is None):
+    others = config.given(*FOR_PARTS)
+    perhaps = config.who == "auto" and config.subject != "object" and config.box is None
+    if perhaps and others:
+        progress.note(f"no body is looked for, which has no use for {' and '.join(others)}")
+    elif perhaps or config.who == "body":
         try:
-            return _of_person(path, config, progress, work)
+            return _of_person(path, config, progress, target)
         except (UsageError, ModelError) as error:
             if config.who == "body":
                 raise
@@ -99,24 +106,46 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, work: Path
     return replace(found, notes=(*notes, *found.notes))
 
 
-def _of_person(path: Path, config: RigConfig, progress: Progress, work: Path) -> Rigged:
+def _idle(names: Sequence[str], what: str, config: RigConfig) -> tuple[str, ...]:
+    """A note of options that are given and have no effect on what is rigged."""
+    given = config.given(*names)
+    return (f"{' and '.join(given)}: without effect on {what}",) if given else ()
+
+
+def _of_body(
+    found: tuple[Figure, Motion],
+    shown: str,
+    config: RigConfig,
+    progress: Progress,
+    inputs: tuple[Path, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Rigged:
+    """A fitted body with the pose or motion it had; notes are told."""
+    notes += _idle(("names", "softness", "height", "cells"), "a fitted body", config)
+    for note in notes:
+        progress.note(note)
+    return Rigged(found[0], {shown: found[1]}, inputs=inputs, notes=notes)
+
+
+def _of_person(path: Path, config: RigConfig, progress: Progress, target: Path) -> Rigged:
     from diorama.pipelines.rig_body import body_of_photo, body_of_scene
 
     if path.is_file() and is_image(path):
-        figure, pose = body_of_photo(str(path), config.person, config.mask, progress)
-        return Rigged(figure, {"as pictured": pose}, inputs=(path,))
+        found = body_of_photo(str(path), config.person, config.mask, progress)
+        return _of_body(found, "as pictured", config, progress, (path,))
     if config.who != "body":
         raise UsageError("that takes minutes for a clip", path, "--who body fits one to a person in it")
     from diorama.media.store import read_actors
     from diorama.pipelines.animate_open import scene_of
 
-    scene = scene_of(path, work, resume=True, progress=progress)
+    scene = scene_of(path, target, resume=True, progress=progress)
     actors = read_actors(scene, verify=False)
     number = 1 if config.person is None else config.person
     if not 1 <= number <= len(actors):
         raise UsageError(f"person {number} of {len(actors)}", "--person", "choose one that the scene has")
-    figure, motion = body_of_scene(f"{scene}#{actors[number - 1].name}", progress)
-    return Rigged(figure, {"as filmed": motion}, inputs=(path,))
+    found = body_of_scene(f"{scene}#{actors[number - 1].name}", progress)
+    notes = (f"the clip is taken apart in {scene.name}, which stays",)
+    return _of_body(found, "as filmed", config, progress, (path,), notes)
 
 
 def _of_views(
@@ -140,6 +169,7 @@ def _of_views(
     motions = dict[str, Motion]()
     if config.skeleton or labels is None:
         rig = bound(mesh, laid_in(_skeleton(Path(config.skeleton)), mesh), softness=config.softness)
+        notes += _idle(("names",), "joints that are given", config)
     else:
         own, used = labelled(mesh, labels[:, 0], cameras, count)
         draft = drafted(mesh, own, config, progress)
@@ -194,9 +224,9 @@ def _surface(
     """
     cameras = views.cameras
     if config.mesh:
-        mesh, kept = _plain_mesh(Path(config.mesh), again=config.again)
-        way = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
-        return mesh, way.cameras(cameras), kept, ()
+        mesh, kept, notes = _plain_mesh(Path(config.mesh), again=config.again)
+        way, more = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
+        return mesh, way.cameras(cameras), kept, notes + more
     hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells, depth=seen_depth(views))
     way = standing(hull, config.height)
     mesh = replace(hull, vertices=way.points(hull.vertices))
@@ -219,7 +249,9 @@ def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, prog
 
 
 def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
-    mesh, kept = _plain_mesh(path, again=config.again)
+    mesh, kept, notes = _plain_mesh(path, again=config.again)
+    for note in notes:
+        progress.note(note)
     labels = parts_of_colors(mesh)
     skeleton = Path(config.skeleton) if config.skeleton else None
     draft = None if labels is None or skeleton is not None else drafted(mesh, labels, config, progress)
@@ -228,22 +260,25 @@ def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
         progress.note("the mesh is bound to the skeleton of its motion")
     if skeleton is not None:
         rig = bound(mesh, laid_in(_skeleton(skeleton), mesh), softness=config.softness)
-        return Rigged(rig.figure, kept=kept, inputs=(path,))
-    notes: tuple[str, ...] = ()
+        more = _idle(("names",), "joints that are given", config)
+        for note in more:
+            progress.note(note)
+        return Rigged(rig.figure, kept=kept, inputs=(path,), notes=notes + more)
     if draft is None:
         from diorama.pipelines.rig_plain import parts_of_mesh
 
-        labels, notes = parts_of_mesh(mesh, config, progress)
-        for note in notes:
+        labels, more = parts_of_mesh(mesh, config, progress)
+        notes += more
+        for note in more:
             progress.note(note)
         draft = drafted(mesh, labels, config, progress)
     return Rigged(draft.rig(config.softness).figure, kept=kept, inputs=(path,), notes=notes)
 
 
 def _follows(draft: Draft | None, config: RigConfig) -> bool:
-    """Whether a motion in a file is for the parts that are there: a person's, or those that the user asks for."""
+    """Whether a motion in a file is for the parts of the mesh: a person's, or those that the user asks for."""
     asked = bool(config.edit) or config.parts is not None
-    return draft is not None and (asked or humanoid_roles(draft) is not None)
+    return asked or (draft is not None and humanoid_roles(draft) is not None)
 
 
 def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:
@@ -256,12 +291,13 @@ def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:
     return labels.reshape(-1).astype(np.int64)
 
 
-def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None]:
-    """The surface of a file, and the file itself where its materials can be kept."""
+def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None, tuple[str, ...]]:
+    """The surface of a file, the file itself where its materials can be kept, and what is lost where not."""
     suffix = path.suffix.lower()
     if suffix not in MESHES:
         raise UsageError(f"a mesh of the kind {suffix or '(none)'!r}", path, f"give one of {', '.join(MESHES)}")
     kept: Path | None = None
+    notes: tuple[str, ...] = ()
     if suffix in (".glb", ".gltf"):
         asset = read_glb(path)
         if asset.figures and not again:
@@ -270,25 +306,45 @@ def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None]:
         if not surfaces:
             raise UsageError("no surface in it", path, "give a model with triangles")
         mesh, kept = _joined(surfaces), None if asset.figures else path
+        if kept is None:
+            notes = (f"it is written anew without its old skin and motions; of its materials {_looks(mesh)} remain",)
     else:
         mesh = read_obj(path) if suffix == ".obj" else read_ply(path)
     if len(mesh.faces) > MOST_FACES:
         raise LimitError(f"{len(mesh.faces)} faces, at most {MOST_FACES}", path, "reduce the mesh first")
-    return mesh, kept
+    return mesh, kept, notes
+
+
+def _looks(mesh: Mesh) -> str:
+    """What a mesh knows of its materials, in words."""
+    if mesh.texture is not None:
+        return "one texture and its coordinates"
+    return "no looks" if mesh.colors is None else "the colours of its vertices"
 
 
 def _joined(meshes: Sequence[Mesh]) -> Mesh:
-    """Several surfaces as one, with their colours or without any looks: it is only rigged, the file keeps them."""
+    """Several surfaces as one: with the one texture or the colours that all of them have, else without any looks."""
     if len(meshes) == 1:
         return meshes[0]
-    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    faces = [mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)]
+    vertices = np.concatenate([mesh.vertices for mesh in meshes])
+    faces = _moved_up([mesh.faces for mesh in meshes], [len(mesh.vertices) for mesh in meshes])
+    uvs = [mesh.uvs for mesh in meshes if mesh.uvs is not None]
+    texture = meshes[0].texture
+    if texture is not None and len(uvs) == len(meshes) and all(_same(mesh.texture, texture) for mesh in meshes):
+        corners = [mesh.uv_faces for mesh in meshes if mesh.uv_faces is not None]
+        return Mesh(vertices, faces, np.concatenate(uvs), _moved_up(corners, list(map(len, uvs))), texture=texture)
     colors = [mesh.colors for mesh in meshes if mesh.colors is not None]
-    return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate(faces).astype(np.int32),
-        colors=np.concatenate(colors) if len(colors) == len(meshes) else None,
-    )
+    return Mesh(vertices, faces, colors=np.concatenate(colors) if len(colors) == len(meshes) else None)
+
+
+def _moved_up(faces: Sequence[Int32[np.ndarray, "_ 3"]], counts: Sequence[int]) -> Int32[np.ndarray, "f 3"]:
+    """Faces of several meshes in one table, each counting from the end of those before it."""
+    starts = np.cumsum([0, *counts[:-1]])
+    return np.concatenate([each + start for each, start in zip(faces, starts, strict=True)]).astype(np.int32)
+
+
+def _same(one: UInt8[np.ndarray, "..."] | None, other: UInt8[np.ndarray, "..."]) -> bool:
+    return one is other or (one is not None and np.array_equal(one, other))
 
 
 def _skeleton(path: Path) -> Skeleton:

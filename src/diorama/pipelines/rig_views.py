@@ -15,6 +15,7 @@ from diorama.geometry.raster import rasterize
 from diorama.pipelines.part_views import PartViews
 from diorama.pipelines.rig_refine import Refine
 from diorama.rigging.decode import decode
+from diorama.rigging.eyes import near_of, thinned
 from diorama.rigging.hull import Silhouettes, visual_hull
 from diorama.rigging.lift import lifted, votes
 from diorama.rigging.paint import painted
@@ -93,6 +94,34 @@ def seen_depth(views: PartViews) -> Float32[np.ndarray, "v h w"] | None:
     return None if views.depth is None or views.guessed else views.depth[:, 0]
 
 
+def shown_by(
+    inside: Bool[np.ndarray, "v h w"], cameras: Cameras
+) -> tuple[Silhouettes, Int64[np.ndarray, " v2"], tuple[str, ...]]:
+    """Silhouettes of the views that show anything, the numbers of these views, and what is to be known of others.
+
+    Raises:
+        UsageError: fewer than two views show anything.
+    """
+    full = inside.any(axis=(1, 2))
+    shown = np.flatnonzero(full)
+    if len(shown) < 2:
+        fix = "give two views or more that show it in the first frame"
+        raise UsageError(f"an object in {len(shown)} of {len(inside)} views", "rig", fix)
+    notes = tuple(f"nothing is seen in view {view}: it is left out" for view in np.flatnonzero(~full))
+    seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
+    return Silhouettes(inside[shown], seen), shown, notes
+
+
+def roughly(silhouettes: Silhouettes, pixels: int) -> Silhouettes:
+    """Silhouettes of about so many pixels a side; what is too thin for them is in none of them.
+
+    Raises:
+        UsageError: fewer than two views still show anything.
+    """
+    every = max(1, silhouettes.inside.shape[1] // pixels)
+    return shown_by(*thinned(silhouettes.inside, silhouettes.cameras, every))[0]
+
+
 def checked_hull(
     inside: Bool[np.ndarray, "v h w"],
     cameras: Cameras,
@@ -101,89 +130,83 @@ def checked_hull(
     *,
     depth: Float32[np.ndarray, "v h w"] | None = None,
 ) -> tuple[Mesh, tuple[str, ...]]:
-    """`hull_of`, and what is to be known of it: views that show nothing, or that do not fit each other.
+    """The surface of what silhouettes and depth show, and what is to be known of it.
+
+    That is: views that show nothing, which are left out, or that do not fit each other.
 
     Raises:
-        UsageError: as `hull_of`, and for views that have next to nothing in common.
+        UsageError: fewer than two views show anything, or they have nothing or next to nothing in common.
     """
-    mesh = hull_of(inside, cameras, radius, cells, depth=depth)
-    shown = inside.any(axis=(1, 2))
-    seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
-    step = max(1, inside.shape[1] // (2 * ROUGH))
-    small = np.ascontiguousarray(inside[shown, ::step, ::step])
-    share = overlap(mesh, small, seen.scaled(*small.shape[1:]))
+    silhouettes, views, notes = shown_by(inside, cameras)
+    mesh = hull_of(silhouettes, radius, cells, depth=None if depth is None else depth[views])
+    share = overlap(mesh, roughly(silhouettes, 2 * ROUGH))
     fix = "one object in all of them, from the azimuths that are told?"
     if share < NOTHING:
         raise UsageError(f"the views have a surface in common that fills {share:.0%} of them", "the views", fix)
-    notes = [f"nothing is seen in view {view}: it is left out" for view in np.flatnonzero(~shown)]
     if share < FILLS:
-        notes.append(f"the surface fills {share:.0%} of the views only: {fix}")
-    return mesh, tuple(notes)
+        notes += (f"the surface fills {share:.0%} of the views only: {fix}",)
+    return mesh, notes
 
 
 def hull_of(
-    inside: Bool[np.ndarray, "v h w"],
-    cameras: Cameras,
-    radius: float,
-    cells: int,
-    *,
-    depth: Float32[np.ndarray, "v h w"] | None = None,
+    silhouettes: Silhouettes, radius: float, cells: int, *, depth: Float32[np.ndarray, "v h w"] | None = None
 ) -> Mesh:
-    """The surface of what silhouettes and depth show; views that show nothing are left out.
+    """The surface of what silhouettes and depth show of a ball around the origin.
 
     Raises:
-        UsageError: fewer than two views show anything, or they have nothing in common.
+        UsageError: they have nothing in common.
     """
-    shown = np.flatnonzero(inside.any(axis=(1, 2)))
-    if len(shown) < 2:
-        fix = "give two views or more that show it in the first frame"
-        raise UsageError(f"an object in {len(shown)} of {len(inside)} views", "rig", fix)
-    seen = replace(cameras, viewmats=cameras.viewmats[shown], Ks=cameras.Ks[shown])
     reach = np.full(3, 1.3 * radius, np.float32)
-    deep = None if depth is None else depth[shown]
-    return visual_hull(Silhouettes(inside[shown], seen), -reach, reach, cells=cells, depth=deep)
+    return visual_hull(silhouettes, -reach, reach, cells=cells, depth=depth)
 
 
-def overlap(mesh: Mesh, inside: Bool[np.ndarray, "v h w"], cameras: Cameras) -> float:
+def overlap(mesh: Mesh, silhouettes: Silhouettes) -> float:
     """How well a mesh fills silhouettes, mean intersection over union."""
     found = []
-    for view, shown in enumerate(inside):
-        drawn = rasterize(mesh.vertices, mesh.faces, cameras[view : view + 1]).face_ids >= 0
+    for view, shown in enumerate(silhouettes.inside):
+        camera = silhouettes.cameras[view : view + 1]
+        drawn = rasterize(mesh.vertices, mesh.faces, camera, near=near_of(mesh.vertices, camera)).face_ids >= 0
         found.append((drawn & shown).sum() / max((drawn | shown).sum(), 1))
     return float(np.mean(found))
 
 
 def best_elevation(inside: Bool[np.ndarray, "v h w"], azimuths: Float32[np.ndarray, " v"], radius: float) -> float:
-    """The elevation at which the silhouettes agree best; the first of `ELEVATIONS` beside 0 where none agree."""
-    step = max(1, inside.shape[1] // ROUGH)
-    small = np.ascontiguousarray(inside[:, ::step, ::step])
+    """The elevation of `ELEVATIONS` at which the silhouettes agree best; 0 where they agree at none."""
     scores = {}
     for elevation in ELEVATIONS:
-        cameras = around(azimuths, float(elevation), radius, len(small[0]))
+        cameras = around(azimuths, float(elevation), radius, inside.shape[1])
         try:
-            scores[elevation] = overlap(hull_of(small, cameras, radius, ROUGH_CELLS), small, cameras)
+            small = roughly(shown_by(inside, cameras)[0], ROUGH)
+            scores[elevation] = overlap(hull_of(small, radius, ROUGH_CELLS), small)
         except UsageError:
             continue
     return float(max(scores, key=lambda e: scores[e])) if scores else 0.0
 
 
-def colored_by(mesh: Mesh, views: PartViews, cameras: Cameras) -> Mesh:
-    """The mesh with the colours of the first frame, where the views have any."""
+def colored_by(mesh: Mesh, views: PartViews, cameras: Cameras, surface: Surface | None = None) -> Mesh:
+    """The mesh with the colours of the first frame, where the views have any; its surface may be made already."""
     if views.images is None:
         return mesh
-    surface = Surface.of(mesh.vertices, mesh.faces)
+    surface = Surface.of(mesh.vertices, mesh.faces) if surface is None else surface
     return replace(mesh, colors=painted(surface, mesh.vertices, mesh.faces, views.images[:, 0], cameras))
 
 
 def labelled(
-    mesh: Mesh, labels: Int16[np.ndarray, "v h w"], cameras: Cameras, count: int
+    mesh: Mesh, labels: Int16[np.ndarray, "v h w"], cameras: Cameras, count: int, *, surface: Surface | None = None
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " k"]]:
     """The part of each vertex, from 0 without gaps, and the numbers those parts had.
+
+    Args:
+        mesh: as the views show it.
+        labels: parts of the pixels, -1 for none.
+        cameras: of the views.
+        count: how many parts there are.
+        surface: of the mesh, where it is made already.
 
     Raises:
         UsageError: no part is seen on the surface.
     """
-    surface = Surface.of(mesh.vertices, mesh.faces)
+    surface = Surface.of(mesh.vertices, mesh.faces) if surface is None else surface
     own = lifted(surface, votes(mesh.vertices, mesh.faces, labels, cameras, count))[surface.of_vertex]
     used, numbers = np.unique(own, return_inverse=True)
     return numbers.reshape(-1).astype(np.int64), used.astype(np.int64)
@@ -197,20 +220,23 @@ def standing(mesh: Mesh, height: float) -> Scale:
     return Scale(scale, np.eye(3), -scale * middle)
 
 
-def laid_into(mesh: Mesh, inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, told: Progress) -> Scale:
+def laid_into(
+    mesh: Mesh, inside: Bool[np.ndarray, "v h w"], cameras: Cameras, radius: float, told: Progress
+) -> tuple[Scale, tuple[str, ...]]:
     """How the axes of views become those of a mesh of the same object: by turning about Y, scale and shift.
 
+    Views that show nothing are left out, which is told.
+
     Raises:
-        UsageError: the mesh fits the silhouettes nowhere.
+        UsageError: fewer than two views show anything, or the mesh fits the silhouettes nowhere.
     """
-    step = max(1, inside.shape[1] // (2 * ROUGH))
-    small = np.ascontiguousarray(inside[:, ::step, ::step])
-    rough = cameras.scaled(*small.shape[1:])
-    shape = hull_of(small, rough, radius, ROUGH_CELLS)
+    silhouettes, _, notes = shown_by(inside, cameras)
+    rough = roughly(silhouettes, 2 * ROUGH)
+    shape = hull_of(rough, radius, ROUGH_CELLS)
     best: tuple[float, Scale] | None = None
     for turn in np.arange(TURNS) * (2 * np.pi / TURNS):
         way = _onto(mesh, shape, float(turn))
-        score = overlap(mesh, small, way.cameras(rough))
+        score = overlap(mesh, replace(rough, cameras=way.cameras(rough.cameras)))
         if best is None or score > best[0]:
             best = score, way
     assert best is not None
@@ -218,7 +244,7 @@ def laid_into(mesh: Mesh, inside: Bool[np.ndarray, "v h w"], cameras: Cameras, r
         fix = "give a mesh of what the pictures show, upright along Y, or leave --mesh out"
         raise UsageError(f"the mesh overlaps the views by {best[0]:.0%} at best", "--mesh", fix)
     told.note(f"the mesh overlaps the views by {best[0]:.0%}")
-    return best[1]
+    return best[1], notes
 
 
 def _onto(mesh: Mesh, shape: Mesh, angle: float) -> Scale:

@@ -29,7 +29,7 @@ def smoothed(fits: list[Fit], size: float) -> list[Pose]:
     for first in range(0, len(fits), PIECE):
         start = max(0, first - OVERLAP)
         piece = fits[start : first + PIECE + OVERLAP]
-        steps = _steps(piece, size) if len(piece) > 2 else np.zeros((len(piece), 1))
+        steps = _steps(piece, size)
         kept = range(first - start, min(first - start + PIECE, len(piece)))
         found += [piece[i].pose.stepped(steps[i]) for i in kept]
     return found

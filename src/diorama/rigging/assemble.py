@@ -38,6 +38,7 @@ def rigged(
     root: int = -1,
     softness: float | int = SOFTNESS,
     tree: PartTree | None = None,
+    surface: Surface | None = None,
 ) -> Rig:
     """Rig a mesh by its parts.
 
@@ -48,12 +49,13 @@ def rigged(
         root: number of the part that all others hang on; the middle of the tree by default.
         softness: of the joints, as `harmonic_weights` takes it.
         tree: of the parts that are used, in the order of their numbers, where it is known; found by default.
+        surface: of the mesh, where it is made already.
 
     Raises:
         UsageError: labels that do not fit the mesh or the names, a root without surface, a tree of other parts.
     """
     used, own = numbered(mesh, labels, names, root)
-    surface = Surface.of(mesh.vertices, mesh.faces)
+    surface = Surface.of(mesh.vertices, mesh.faces) if surface is None else surface
     places = of_places(surface, own, len(used))
     chosen = int(np.searchsorted(used, root)) if root >= 0 else -1
     tree = part_tree(surface, places, len(used), root=chosen) if tree is None else tree

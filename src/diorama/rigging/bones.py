@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
 from diorama.core.figure import Figure, Skeleton
 from diorama.core.mesh import Mesh
@@ -14,7 +14,9 @@ from diorama.rigging.skin import SOFTNESS, harmonic_weights, strongest
 from diorama.rigging.surface import Surface
 
 WITHIN = 0.3
-"""How far beyond a mesh's box a skeleton may reach, in its sides, to be taken as it stands."""
+"""How far beyond a mesh's box a skeleton may reach, in its longest side."""
+LOW = 0.3
+"""Share of its longest span below which a skeleton's height says nothing of its size: snakes, or a row of joints."""
 
 
 def bound(mesh: Mesh, skeleton: Skeleton, *, softness: float | int = SOFTNESS) -> Rig:
@@ -26,14 +28,14 @@ def bound(mesh: Mesh, skeleton: Skeleton, *, softness: float | int = SOFTNESS) -
         softness: as `harmonic_weights`.
 
     Raises:
-        UsageError: a skeleton of one joint, or one that lies beside the mesh.
+        UsageError: a skeleton of one joint, or one that lies beside the mesh or reaches far out of it.
     """
     if len(skeleton) < 2:
         raise UsageError("a skeleton of one joint", "--skeleton", "give one with bones")
     surface = Surface.of(mesh.vertices, mesh.faces)
-    reach = np.abs(skeleton.joints - _middle(mesh)).max(axis=0) / np.maximum(np.ptp(mesh.vertices, axis=0), 1e-9)
-    if (reach > 0.5 + WITHIN).all():
-        raise UsageError("the skeleton lies beside the mesh", "--skeleton", "move one of them to the other")
+    if not _within(skeleton.joints, *_box(mesh)):
+        fix = "move one of them to the other, or give both in one pose"
+        raise UsageError("the skeleton lies or reaches beside the mesh", "--skeleton", fix)
     labels = without_islands(surface, _nearest(surface.points, skeleton))
     used, own = np.unique(labels, return_inverse=True)
     weights = np.zeros((len(labels), len(skeleton)))
@@ -46,22 +48,32 @@ def bound(mesh: Mesh, skeleton: Skeleton, *, softness: float | int = SOFTNESS) -
 
 
 def laid_in(skeleton: Skeleton, mesh: Mesh) -> Skeleton:
-    """A skeleton as it stands where it lies within the mesh's box; else scaled to its height and put on its feet."""
-    low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
+    """A skeleton as it stands where it lies within the mesh's box; else scaled to its height and put on its feet.
+
+    One that lies flat is scaled to the mesh's longest side instead.
+    """
+    low, high = _box(mesh)
     size, joints = high - low, skeleton.joints.astype(np.float64)
-    slack = WITHIN * float(size.max())
     spans = np.ptp(joints, axis=0)
-    if (joints >= low - slack).all() and (joints <= high + slack).all() and spans.max() > 0.4 * size.max():
+    if _within(joints, low, high) and spans.max() > 0.4 * size.max():
         return skeleton
-    scale = 0.94 * size[1] / max(float(spans[1]), 1e-9)  # joints end below the crown and above the soles
+    whole, own = (size[1], spans[1]) if spans[1] > LOW * spans.max() else (size.max(), spans.max())
+    scale = 0.94 * whole / max(float(own), 1e-12)  # joints end below the crown and above the soles
     moved = scale * (joints - (joints.min(axis=0) + joints.max(axis=0)) / 2) + (low + high) / 2
     rest = skeleton.rest.copy()
     rest[:, :3, 3] = moved
     return replace(skeleton, rest=rest)
 
 
-def _middle(mesh: Mesh) -> Float64[np.ndarray, "3"]:
-    return (mesh.vertices.min(axis=0).astype(np.float64) + mesh.vertices.max(axis=0)) / 2
+def _box(mesh: Mesh) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]:
+    """The lowest and the highest corner."""
+    return mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
+
+
+def _within(joints: Float[np.ndarray, "j 3"], low: Float64[np.ndarray, "3"], high: Float64[np.ndarray, "3"]) -> bool:
+    """Whether joints reach no farther out of a box than `WITHIN`."""
+    slack = WITHIN * float((high - low).max())
+    return bool((joints >= low - slack).all() and (joints <= high + slack).all())
 
 
 def _nearest(points: Float64[np.ndarray, "n 3"], skeleton: Skeleton) -> Int64[np.ndarray, " n"]:

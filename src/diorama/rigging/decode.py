@@ -35,6 +35,8 @@ NEAR = 7
 """Pixels within which parts are next to a pixel."""
 LOOKED_AT = 8
 """Pictures by which the blur is told."""
+MOST_FLAT, PAPER = 96, 250
+"""Colours up to which maps are taken for flat ones, of which each is a part; and levels from which all is paper."""
 SMALL, LARGE = 256, 384
 """Pixels a side below which pictures are enlarged to about as many more: these filters are made for such."""
 
@@ -68,6 +70,8 @@ def decode(
     Raises:
         UsageError: there is no object, or no colour that is sure.
     """
+    if (exact := _flat(colored, inside)) is not None:
+        return exact
     side = max(colored.shape[2:4])
     if side < SMALL:
         return _enlarged(colored, inside, blur, -(-LARGE // side))
@@ -89,6 +93,23 @@ def decode(
         jobs = zip(alphas, looks, pieces, strict=True)
         labels = list(pool.map(lambda job: _labelled(job[0], job[1], job[2], colors), jobs))
     return Parts(np.stack(labels).reshape(colored.shape[:4]), np.rint(colors).clip(0, 255).astype(np.uint8))
+
+
+def _flat(colored: UInt8[np.ndarray, "v t h w 3"], inside: Bool[np.ndarray, "v t h w"] | None) -> Parts | None:
+    """The parts of maps that no blur or noise has touched, each of its very colour; None for others."""
+    channels = colored.astype(np.uint32)
+    packed = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+    there = colored.min(axis=-1) < PAPER if inside is None else inside
+    if not there.any() or any(len(np.unique(each)) > MOST_FLAT for each in packed[:, 0]):
+        return None
+    kinds, own, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
+    if len(kinds) > MOST_FLAT:
+        return None
+    order = np.argsort(-counts, kind="stable")
+    labels = np.full(there.shape, -1, np.int16)
+    labels[there] = np.argsort(order)[own.reshape(-1)]
+    colors = np.stack([kinds >> 16, kinds >> 8 & 255, kinds & 255], axis=1)[order]
+    return Parts(labels, colors.astype(np.uint8))
 
 
 def _enlarged(

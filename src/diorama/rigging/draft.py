@@ -76,9 +76,7 @@ class Draft:
     def changed(self, **changes: Any) -> "Draft":
         """This draft with other fields, as `dataclasses.replace` does it, of the same mesh."""
         draft = replace(self, **changes)
-        if "surface" in self.__dict__:
-            draft.__dict__["surface"] = self.surface  # slow to make for a large mesh, and the same
-        return draft
+        return _on(draft, self.surface) if "surface" in self.__dict__ else draft
 
     def rig(self, softness: float | int = SOFTNESS) -> Rig:
         """The figure with its weights, as `rigged` makes it.
@@ -86,10 +84,17 @@ class Draft:
         Raises:
             UsageError: `softness` out of range.
         """
-        return rigged(self.mesh, self.labels, names=self.names, tree=self.tree, softness=softness)
+        return rigged(self.mesh, self.labels, names=self.names, tree=self.tree, softness=softness, surface=self.surface)
 
 
-def draft_of(mesh: Mesh, labels: Int64[np.ndarray, " v"], *, names: Sequence[str] = (), root: int = -1) -> Draft:
+def draft_of(
+    mesh: Mesh,
+    labels: Int64[np.ndarray, " v"],
+    *,
+    names: Sequence[str] = (),
+    root: int = -1,
+    surface: Surface | None = None,
+) -> Draft:
     """A first draft: the tree of those parts that touch most, as `rigged` finds it.
 
     Args:
@@ -97,15 +102,22 @@ def draft_of(mesh: Mesh, labels: Int64[np.ndarray, " v"], *, names: Sequence[str
         labels: part of each vertex, from 0; numbers that no vertex has are left out and the others move up.
         names: of the parts, by number; ``part1``, ``part2``, ... by default.
         root: number of the part that all others hang on; the middle of the tree by default.
+        surface: of the mesh, where it is made already; the draft keeps it.
 
     Raises:
         UsageError: labels that do not fit the mesh or the names, a root without surface, a name twice.
     """
     used, own = numbered(mesh, labels, names, root)
-    surface = Surface.of(mesh.vertices, mesh.faces)
+    surface = Surface.of(mesh.vertices, mesh.faces) if surface is None else surface
     chosen = int(np.searchsorted(used, root)) if root >= 0 else -1
     tree = part_tree(surface, of_places(surface, own, len(used)), len(used), root=chosen)
-    return Draft(mesh, own, tuple(names[n] if names else f"part{n + 1}" for n in used), tree)
+    return _on(Draft(mesh, own, tuple(names[n] if names else f"part{n + 1}" for n in used), tree), surface)
+
+
+def _on(draft: Draft, surface: Surface) -> Draft:
+    """A draft that need not make the surface of its mesh again, which takes long for a large one."""
+    draft.__dict__["surface"] = surface
+    return draft
 
 
 def _check_tree(parents: Int32[np.ndarray, " k"]) -> None:

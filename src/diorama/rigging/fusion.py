@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Float64
 from diorama.core.camera import Cameras
 from diorama.errors import UsageError
 from diorama.rigging._fusion_kernels import compare, integrate
+from diorama.rigging.eyes import thinned
 
 BAND = 3.0
 """Cells behind a surface up to which a depth map speaks of it."""
@@ -66,14 +67,7 @@ def _checked(depth: Maps, cameras: Cameras) -> tuple[Float32[np.ndarray, "v h2 w
     if (known < 0).any():
         view = int(np.argwhere(known < 0)[0, 0])
         raise UsageError("depth that is negative or infinite", f"view {view}", "give 0 where nothing is known")
-    every = -(-max(depth.shape[1:]) // MOST_SIDE)
-    if every == 1:
-        return np.ascontiguousarray(known), cameras
-    small = np.ascontiguousarray(known[:, ::every, ::every])
-    Ks = cameras.Ks.copy()
-    Ks[:, :2] /= every
-    Ks[:, :2, 2] += 0.5 - 0.5 / every  # a pixel that is kept is still seen at its centre
-    return small, Cameras(cameras.viewmats, Ks, *small.shape[1:])
+    return thinned(known, cameras, -(-max(depth.shape[1:]) // MOST_SIDE))
 
 
 def _pixel(depth: Maps, cameras: Cameras) -> float:

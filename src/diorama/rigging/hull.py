@@ -11,14 +11,13 @@ from diorama.core.extras import need
 from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.geometry.nets import filled, surface_nets
+from diorama.rigging.eyes import NEAR
 from diorama.rigging.fusion import fused
 
 CELLS = 128
 """Of the grid, along the longest side of what is seen."""
 COARSE = 24
 """Cells a side of the first, coarse look for the box."""
-NEAREST = 1e-3
-"""Metres before a camera where space begins."""
 
 Field = Float64[np.ndarray, "a b c"]
 
@@ -79,7 +78,7 @@ def visual_hull(
     if not (field < 0).any():
         raise UsageError("the silhouettes have nothing in common", "visual_hull", "check that the cameras fit them")
     field = np.pad(field, 1, constant_values=step)
-    vertices, faces = surface_nets(filled(field))
+    vertices, faces = surface_nets(filled(field / (cells * step)))  # by sides, as what is filled has a fixed depth
     return Mesh((start + step * (vertices - 1)).astype(np.float32), faces)
 
 
@@ -99,10 +98,11 @@ def _within(
     axes = [low[i] + step * np.arange(counts[i]) for i in range(3)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     worst = np.full(len(points), -np.inf)
+    near = NEAR * np.linalg.norm(silhouettes.cameras.centers - (low + high) / 2, axis=1)
     for view, outside in enumerate(far):
         camera = silhouettes.cameras[view : view + 1]
         (pixels,), (depth,) = camera.project(points)
-        before = depth > NEAREST
+        before = depth > near[view]
         x, y = np.where(before[:, None], pixels, -1e4).astype(np.float32).T
         inverse = depth / (0.5 * float(camera.Ks[0, 0, 0] + camera.Ks[0, 1, 1]))  # metres a pixel
         found = _sampled(outside, x - 0.5, y - 0.5) * inverse

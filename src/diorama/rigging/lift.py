@@ -8,6 +8,7 @@ from diorama.core.extras import need
 from diorama.core.mesh import vertex_normals
 from diorama.errors import UsageError
 from diorama.geometry.raster import rasterize
+from diorama.rigging.eyes import near_of
 from diorama.rigging.surface import Surface
 
 SURE = 4.0
@@ -63,7 +64,7 @@ def sightings(
     towards = camera.centers[0].astype(np.float64) - vertices
     normals = vertex_normals(vertices, faces).astype(np.float64)
     facing = (normals * towards).sum(axis=1) / np.maximum(np.linalg.norm(towards, axis=1), 1e-12)
-    seen = rasterize(vertices, faces, camera)
+    seen = rasterize(vertices, faces, camera, near=near_of(vertices, camera))
     rows, columns = np.nonzero(seen.face_ids >= 0)
     pixels = rows.astype(np.int64), columns.astype(np.int64)
     corners = faces[seen.face_ids[pixels]].astype(np.int64)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from diorama.core.extras import need
 from diorama.errors import UsageError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NEAR = 0.01
 """Sides of the box within which parts that share no edge still touch."""
+STRAY = 10.0
+"""Times its places' median distance from their middle that a box is large at most: a piece far away is no measure."""
 MEETS = 0.1
 """Share of the contact of two parts from which on a third one is touched, too."""
 ASIDE = 0.5
@@ -149,29 +151,50 @@ def contacts(surface: Surface, labels: Labels, count: int) -> Contacts:
         if group.max() == 0:
             break
         _bridge(surface, labels, group, length, moment)
-    return Contacts(length, moment / np.maximum(length, 1e-12)[..., None])
+    return Contacts(length, moment / np.where(length > 0, length, 1)[..., None])
 
 
 def _add_near(
     surface: Surface, labels: Labels, length: Float64[np.ndarray, "k k"], moment: Float64[np.ndarray, "k k 3"]
 ) -> None:
     """Solids that are put together share no edges: places of one within reach of another count as their spacing."""
-    spatial = need("scipy.spatial")
     shells = surface.pieces(np.zeros_like(labels))
     if shells.max() == 0:
         return
-    pairs = spatial.cKDTree(surface.points).query_pairs(NEAR * surface.size, output_type="ndarray")
-    a, b = pairs.T
-    apart = (labels[a] != labels[b]) & (shells[a] != shells[b])
-    if not apart.any():
-        return
-    spacing = float(np.median(surface.lengths))
-    for one, other in ((a[apart], b[apart]), (b[apart], a[apart])):
-        keys, first = np.unique(np.stack([one, labels[other]], axis=1), axis=0, return_index=True)
-        near = (surface.points[one[first]] + surface.points[other[first]]) / 2
-        for x, y in ((labels[keys[:, 0]], keys[:, 1]), (keys[:, 1], labels[keys[:, 0]])):
-            np.add.at(length, (x, y), spacing / 2)
-            np.add.at(moment, (x, y), spacing / 2 * near)
+    spacing, points = float(np.median(surface.lengths)), surface.points
+    spread = float(np.median(np.linalg.norm(points - np.median(points, axis=0), axis=1)))
+    reach = NEAR * min(surface.size, STRAY * spread)
+    for label in np.unique(labels):
+        places, met = _met(points, shells, labels == label, reach)
+        near = (points[places] + points[met]) / 2
+        own = np.full(len(places), label)
+        for ends in ((labels[places], own), (own, labels[places])):
+            np.add.at(length, ends, spacing / 2)
+            np.add.at(moment, ends, spacing / 2 * near)
+
+
+def _met(
+    points: Float64[np.ndarray, "n 3"], shells: Labels, among: Bool[np.ndarray, " n"], reach: float
+) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
+    """All other places that have some of these `among` another shell within reach, and the nearest one of each.
+
+    Numbers of two shells differ in a bit, so that each is asked for in the trees of those whose bit is another.
+    """
+    spatial = need("scipy.spatial")
+    limit = float(np.nextafter(reach, np.inf))  # those at its end are within, too
+    found, best = np.full(len(points), -1), np.full(len(points), limit)
+    low, high = points[among].min(axis=0) - reach, points[among].max(axis=0) + reach
+    asking = ~among & ((points >= low) & (points <= high)).all(axis=1)
+    for bit in range(int(shells.max()).bit_length()):
+        side = (shells >> bit & 1).astype(bool)
+        for there, here in ((side, ~side), (~side, side)):
+            own, others = np.flatnonzero(among & there), np.flatnonzero(asking & here)
+            if len(own) and len(others):
+                far, nearest = spatial.cKDTree(points[own]).query(points[others], distance_upper_bound=limit)
+                nearer = far < best[others]
+                best[others[nearer]], found[others[nearer]] = far[nearer], own[nearest[nearer]]
+    places = np.flatnonzero(found >= 0)
+    return places, found[places]
 
 
 def _bridge(

@@ -66,6 +66,7 @@ class SmallPartsRecipe(Recipe):
 
     def networks(self) -> dict[str, nn.Module]:
         """The network and, in the second stage, the contrastive loss's projector; from --init or from scratch."""
+        self._check_init()
         network, begun = PartsNet(PartsNetConfig(fused=self.fused)), self._begun("parts-s.safetensors")
         former = load_parts(begun).views if begun is not None else None
         if former is not None:
@@ -84,6 +85,14 @@ class SmallPartsRecipe(Recipe):
         paths = [Path(each) for each in self.config.init.split(os.pathsep) if each]
         found = [path / name if path.is_dir() else path for path in paths]
         return next((path for path in found if path.is_file() and path.name == name), None)
+
+    def _check_init(self) -> None:
+        """Raise for what is named and would not be used."""
+        for each in filter(None, self.config.init.split(os.pathsep)):
+            path, names = Path(each), ("relief.safetensors", "parts-s.safetensors")
+            if not (path.name in names and path.is_file()) and not any((path / name).is_file() for name in names):
+                fix = f"name files called {' or '.join(names)}, or folders that hold them"
+                raise UsageError(f"nothing to begin with in {each}", "--init", fix)
 
     @cached_property
     def _relief(self) -> Relief:
