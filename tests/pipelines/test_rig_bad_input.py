@@ -401,8 +401,21 @@ def test_a_mesh_of_something_else_than_the_views_show(tmp_path: Path) -> None:
     write_glb(tmp_path / "snake.glb", Mesh(snake.vertices, snake.faces))
     said = r"overlaps the views by [0-9]+% at best.*--mesh"
     _refused(UsageError, said, folder, tmp_path, mesh=str(tmp_path / "snake.glb"))
-    _refused(MediaError, "no such file", folder, tmp_path, mesh=str(tmp_path / "gone.glb"))
+    _refused(MediaError, "no such file.*--mesh", folder, tmp_path, mesh=str(tmp_path / "gone.glb"))
+    (tmp_path / "snake.fbx").touch()
     _refused(UsageError, "a mesh of the kind '.fbx'", folder, tmp_path, mesh=str(tmp_path / "snake.fbx"))
+
+
+def test_files_that_are_missing_or_none_are_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diorama.pipelines.rig.rigged_source", lambda *_: pytest.fail("began"))
+    folder = _views(tmp_path / "views", colored=_painted()[:, :1])
+    (tmp_path / "none.json").write_text("hello")
+    _refused(MediaError, "no JSON", folder, tmp_path, edit=str(tmp_path / "none.json"))
+    for option, said in (("skeleton", "--skeleton"), ("mask", "--mask"), ("edit", ""), ("motion", "--motion")):
+        _refused(MediaError, f"no such file.*{said}", folder, tmp_path, **{option: str(tmp_path / "gone.bvh")})
+    _refused(MediaError, "no such file", tmp_path / "gone.png", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["in.glb", "in.ply", "in.obj", "in.png"])

@@ -12,7 +12,7 @@ from diorama.core.figure import Figure, Motion
 from diorama.core.person import filling
 from diorama.core.progress import Progress, Silent
 from diorama.core.rotations import from_axis_angle, from_matrix, inverse, multiply, to_matrix
-from diorama.errors import MediaError, UsageError
+from diorama.errors import DioramaError, MediaError, UsageError
 from diorama.figures.clean import resampled
 from diorama.figures.names import SIDES, roles_of
 from diorama.figures.pose import joint_positions
@@ -190,7 +190,9 @@ def _told(given: str) -> Driving | None:
     return Driving(next(iter(motions.values())))
 
 
-def _unknown(given: str) -> UsageError:
+def _unknown(given: str) -> DioramaError:
+    if Path(given).suffix:
+        return MediaError("no such file", given, f"check --motion; it takes {KINDS}, or a dance: {', '.join(MOVES)}")
     return UsageError(f"no motion {given!r}", "--motion", f"give {KINDS}; or a dance: {', '.join(MOVES)}")
 
 

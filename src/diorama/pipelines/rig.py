@@ -25,6 +25,7 @@ from diorama.pipelines.rig_motion import motions_of
 from diorama.pipelines.rig_page import MOST_BYTES as PAGE_BYTES
 from diorama.pipelines.rig_page import rig_page
 from diorama.pipelines.rig_source import MESHES, Rigged, rigged_source
+from diorama.rigging.edit import read_edits
 
 MODEL, MOTION = ".glb", ".bvh"
 BESIDE = (".html", ".mp4", ".bvh")
@@ -80,8 +81,7 @@ def rig(
     """
     began, told = time.perf_counter(), progress or Silent()
     target = _target(source, output, config, overwrite=overwrite)
-    if config.motion:
-        check_motion(config.motion)
+    _check_files(source, config)
     with RunLock(target):
         sweep(target)
         try:
@@ -124,6 +124,18 @@ def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, 
         return ()
     still = Path(source).suffix.lower() in MESHES
     return tuple(e for e in BESIDE if not (config.bare if e != MOTION else still))
+
+
+def _check_files(source: str | Path, config: RigConfig) -> None:
+    """Refuse what is missing or is none before anything slow begins."""
+    named = {"": str(source).partition("#")[0], "--mesh": config.mesh, "--skeleton": config.skeleton}
+    for option, given in (named | {"--mask": config.mask}).items():
+        if given and not local_path(given).exists():
+            raise MediaError("no such file", given, f"check the path{f' of {option}' if option else ''}")
+    if config.edit:
+        read_edits(local_path(config.edit))
+    if config.motion:
+        check_motion(config.motion)
 
 
 def _files_in(config: RigConfig) -> dict[str, str]:

@@ -301,7 +301,7 @@ def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None, tuple[st
     if suffix in (".glb", ".gltf"):
         asset = read_glb(path)
         if asset.figures and not again:
-            raise UsageError("it has a skin already", path, "add --again to rig it anew")
+            raise UsageError("it has a skin already", path, "--again makes a new one, without its joints and motions")
         surfaces = [*asset.meshes, *(figure.mesh for figure in asset.figures)]
         if not surfaces:
             raise UsageError("no surface in it", path, "give a model with triangles")
