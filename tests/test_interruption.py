@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,14 @@ def frames_of(path: Path) -> list[tuple[int, str]]:
 POINTS = (*(f"frame-{n}" for n in (5, 14, 24)), "publish", "write_bytes")
 
 
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Tests that a shell runs in the background ignore Ctrl-C otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def killed(clip: Path, tmp_path_factory: Any) -> Path:
     """A folder with runs killed at every point."""
@@ -162,12 +171,10 @@ class Stopping(Silent):
 @pytest.mark.parametrize("frame", [1, 14])
 def test_a_stopped_run_goes_on(frame: int, clip: Path, whole: Path, config: Any, tmp_path: Path) -> None:
     """Row 42, in the library; a run stopped within its first piece keeps nothing."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     target = tmp_path / "out.mp4"
     with pytest.raises(InterruptedRunError) as stopped:
         stereo(clip, target, config, run=StereoRun(piece_frames=PIECE), progress=Stopping(frame))
     assert ("--resume" in str(stopped.value)) == (frame > PIECE)
-    signal.signal(signal.SIGINT, before)
     assert {p.name for p in tmp_path.iterdir()} == ({".out.mp4.work"} if frame > PIECE else set())
     stereo(clip, target, config, run=StereoRun(resume=True, piece_frames=PIECE))
     assert frames_of(target) == frames_of(whole)

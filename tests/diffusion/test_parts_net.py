@@ -125,6 +125,26 @@ def test_sampling_keeps_the_input_view_and_carried_frames(generator: PartsGenera
     assert torch.equal(later[:, :, 0], first[:, :, -1])
 
 
+class _Believing(PartsNet):
+    """Says what it sees, noise and all."""
+
+    def forward(
+        self, x: torch.Tensor, ratio: torch.Tensor, given: PartsGiven
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return x * torch.sqrt(1 + torch.exp(8 * ratio)), []
+
+
+@pytest.mark.parametrize("start", [0.1, 0.8])
+def test_sampling_begins_with_the_first_guess_under_noise(generator: PartsGenerator, start: float) -> None:
+    picture = np.full((1, SIZE, SIZE, 3), 255, np.uint8)
+    picture[:, 40:90, 50:80] = (90, 160, 60)
+    asked = PartsGenerator(_Believing(SMALL), generator.relief)
+    guess = views_of(PartsGenerator(None, generator.relief), picture, config=PartsSampleConfig(views=3))
+    made = views_of(asked, picture, config=PartsSampleConfig(steps=3, views=3, start=start))
+    assert torch.equal(made[:, :CHANNELS, :, 0], guess[:, :CHANNELS, :, 0]), "the input view is known"
+    assert float((made - guess)[:, :, :, 1:].std()) == pytest.approx(start, rel=0.02)
+
+
 def test_parts_of_known_views_have_the_views_shape(generator: PartsGenerator) -> None:
     images = np.full((3, SIZE, SIZE, 3), 200, np.uint8)
     assert parts_of_views(generator, images, config=PartsSampleConfig(steps=1)).shape == images.shape
@@ -200,7 +220,7 @@ def test_nothing_to_see_gives_no_guess(generator: PartsGenerator) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"steps": 0}, {"views": 1}, {"seed": -1}, {"guidance": (1.0, float("nan"))}],
+    [{"steps": 0}, {"views": 1}, {"seed": -1}, {"guidance": (1.0, float("nan"))}, {"start": 0.01}, {"start": 100.0}],
 )
 def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(UsageError):
