@@ -1,5 +1,6 @@
 """Scores of parts, and the truth that rigs are held against."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 from transformers import Dinov2Config, Dinov2Model
 
 from diorama.bench._parts_truth import edges_of, known
-from diorama.bench.parts import PartsBenchConfig
+from diorama.bench.parts import PartsBenchConfig, _begun
 from diorama.bench.parts_drift import DriftRow, drift
 from diorama.bench.parts_features import CELLS, KINDS, describer, featured_row, is_there
 from diorama.bench.parts_pictures import PictureRow, _between, _rigid, _shown, picture_table
@@ -156,6 +157,19 @@ def test_means_of_sets_are_of_the_models_that_were_made() -> None:
     text = picture_table({"plain": [good, PictureRow("biped", False, "no subject")], "rare": []})
     assert "| plain | 2 | 50% | 0.900 | 0.500 | 0.250 | 0.020 | 0.030 | 4.000 |" in text
     assert "| rare | 0 | 0% |" in text
+
+
+def test_variants_are_known_by_all_that_they_begin_with(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.safetensors").write_bytes(name.encode())
+    init = f"{tmp_path / 'one'}{os.pathsep}{tmp_path / 'other'}"
+    before = _begun(init)
+    assert _begun(init) == before
+    (tmp_path / "other" / "other.safetensors").write_bytes(b"changed")
+    assert _begun(init) != before
+    with pytest.raises(UsageError, match="no weights"):
+        _begun("")
 
 
 def test_drift_is_told_where_windows_meet_and_elsewhere() -> None:

@@ -18,7 +18,7 @@ from diorama.diffusion.parts_generate import (
     views_of,
 )
 from diorama.diffusion.parts_net import CHANNELS, PartsGiven, PartsNet, PartsNetConfig, to_codes, to_pictures
-from diorama.diffusion.parts_relief import Relief, drawn_from, hints_for, hints_of, solid_of
+from diorama.diffusion.parts_relief import Relief, drawn_from, hints_for, solid_of
 from diorama.errors import ModelError, UsageError
 from diorama.train.export import write_weights
 
@@ -197,7 +197,8 @@ def test_a_solid_of_front_and_back_looks_right_from_all_around() -> None:
     flat = np.zeros((SIZE, SIZE, 3), np.float32)
     red, blue = flat - np.array([0, 2, 2], np.float32), flat - np.array([2, 2, 0], np.float32)
     solid = solid_of(picture, inside, front, back, (red, blue, blue), 0.0)
-    colors, parts = hints_of(solid, np.array([0, 90, 180], np.float32), SIZE)
+    seen = drawn_from(solid, np.array([0, 90, 180], np.float32), SIZE)
+    colors, parts = seen.colors, seen.parts
     for view in range(3):
         shown = (parts[view] < -0.1).any(axis=-1)
         assert (shown & inside).sum() / (shown | inside).sum() > 0.88

@@ -416,6 +416,9 @@ def test_files_that_are_missing_or_none_are_told_before_anything_is_made(
     for option, said in (("skeleton", "--skeleton"), ("mask", "--mask"), ("edit", ""), ("motion", "--motion")):
         _refused(MediaError, f"no such file.*{said}", folder, tmp_path, **{option: str(tmp_path / "gone.bvh")})
     _refused(MediaError, "no such file", tmp_path / "gone.png", tmp_path)
+    folder.rename(tmp_path / "views #1")  # a name with the mark of actors is still a name
+    with pytest.raises(pytest.fail.Exception, match="began"):
+        _rig(tmp_path / "views #1", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["in.glb", "in.ply", "in.obj", "in.png"])

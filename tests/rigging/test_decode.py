@@ -50,6 +50,14 @@ def test_clean_maps_are_read_exactly_and_commonest_first() -> None:
     assert (counts >= 0.6 * later).all(), "numbered by their sure pixels, of which rims have none"
 
 
+def test_a_silhouette_beyond_flat_colours_makes_no_part_of_the_paper() -> None:
+    table, palette = _filmed("robot", 160)
+    wide = np.stack([cv2.dilate(each.astype(np.uint8), np.ones((3, 3))) > 0 for each in table.alpha[:, 0]])[:, None]
+    parts = decode(palette[table.parts[:, :1]], wide)
+    assert (parts.colors.min(axis=1) < 250).all()
+    assert np.array_equal(parts.labels >= 0, wide)
+
+
 def test_blur_and_noise_cost_little() -> None:
     table, palette = _filmed("quadruped", 320)
     parts = decode(_spoilt(palette[table.parts], 1.5, 8.0), table.alpha)

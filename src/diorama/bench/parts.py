@@ -1,7 +1,8 @@
 """``diorama bench parts``: rigs from part maps, views from one picture, and both together."""
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,8 +109,7 @@ def view_groups(config: PartsBenchConfig, progress: Progress) -> list[tuple[str,
 
 def _trained(name: str, config: PartsBenchConfig, progress: Progress) -> Path:
     """The weights of a variant; trained where they are not there yet, in a folder of their own for all that matters."""
-    begun = config.init and content_hash(next(_weights_in(config.init)))[:8]
-    folder = Path(config.out) / "-".join(filter(None, [name, str(config.train_steps), begun]))
+    folder = Path(config.out) / "-".join([name, str(config.train_steps), _begun(config.init)])
     result = folder / "result" / "parts-s.safetensors"
     if not result.is_file():
         given = {"steps": config.train_steps, "out": str(folder), "init": config.init, "preview_every": 0.0}
@@ -117,12 +117,17 @@ def _trained(name: str, config: PartsBenchConfig, progress: Progress) -> Path:
     return result
 
 
-def _weights_in(init: str) -> Iterator[Path]:
-    """Files of weights that training begins with."""
-    for each in filter(None, init.split(os.pathsep)):
-        path = Path(each)
-        yield from [path] if path.is_file() else sorted(path.glob("*.safetensors"))
-    raise UsageError(f"no weights in {init}", "--init", "name a folder with relief.safetensors")
+def _begun(init: str) -> str:
+    """What training begins with, by content: all weights that ``--init`` names.
+
+    Raises:
+        UsageError: none.
+    """
+    paths = [Path(each) for each in init.split(os.pathsep) if each]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*.safetensors")))]
+    if not files:
+        raise UsageError(f"no weights in {init!r}", "--init", "name a folder with relief.safetensors")
+    return hashlib.sha256(" ".join(map(content_hash, files)).encode()).hexdigest()[:8]
 
 
 def view_scores(rows: Sequence[ViewRow]) -> list[Score]:

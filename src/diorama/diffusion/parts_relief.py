@@ -208,14 +208,6 @@ def drawn_from(solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: i
     return Drawn(colors, parts, depth)
 
 
-def hints_of(
-    solid: Solid | None, azimuths: Float32[np.ndarray, " v"], size: int
-) -> tuple[Float32[np.ndarray, "v h w 3"], Float32[np.ndarray, "v h w 3"]]:
-    """How a solid looks from azimuths (degrees): colours and parts, as codes on white."""
-    found = drawn_from(solid, azimuths, size)
-    return found.colors, found.parts
-
-
 @dataclass(frozen=True, eq=False)
 class Guess:
     """A first guess of how an object looks from around.

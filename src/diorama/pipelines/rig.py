@@ -19,6 +19,7 @@ from diorama.media.motion.bvh import write_bvh
 from diorama.media.recipe import Input, Recipe, write_sidecar
 from diorama.media.safe import local_path
 from diorama.pipelines.animate_motion import check_motion
+from diorama.pipelines.animate_open import path_of
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_film import turn_of, write_turn
 from diorama.pipelines.rig_motion import motions_of
@@ -128,7 +129,7 @@ def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, 
 
 def _check_files(source: str | Path, config: RigConfig) -> None:
     """Refuse what is missing or is none before anything slow begins."""
-    named = {"": str(source).partition("#")[0], "--mesh": config.mesh, "--skeleton": config.skeleton}
+    named = {"": str(path_of(str(source))), "--mesh": config.mesh, "--skeleton": config.skeleton}
     for option, given in (named | {"--mask": config.mask}).items():
         if given and not local_path(given).exists():
             raise MediaError("no such file", given, f"check the path{f' of {option}' if option else ''}")

@@ -12,7 +12,7 @@ from functools import partial
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int16, Int64, UInt8
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8, UInt32
 
 from diorama.core.extras import need
 from diorama.errors import UsageError
@@ -97,19 +97,29 @@ def decode(
 
 def _flat(colored: UInt8[np.ndarray, "v t h w 3"], inside: Bool[np.ndarray, "v t h w"] | None) -> Parts | None:
     """The parts of maps that no blur or noise has touched, each of its very colour; None for others."""
-    channels = colored.astype(np.uint32)
-    packed = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
-    there = colored.min(axis=-1) < PAPER if inside is None else inside
-    if not there.any() or any(len(np.unique(each)) > MOST_FLAT for each in packed[:, 0]):
+    paper = colored.min(axis=-1) >= PAPER
+    there = ~paper if inside is None else inside & ~paper
+    if not there.any():
         return None
-    kinds, own, counts = np.unique(packed[there], return_inverse=True, return_counts=True)
+    if any(len(np.unique(_packed(picture))) > MOST_FLAT for picture in colored[:, 0]):
+        return None
+    kinds, own, counts = np.unique(_packed(colored[there]), return_inverse=True, return_counts=True)
     if len(kinds) > MOST_FLAT:
         return None
     order = np.argsort(-counts, kind="stable")
     labels = np.full(there.shape, -1, np.int16)
-    labels[there] = np.argsort(order)[own.reshape(-1)]
+    labels[there] = np.argsort(order)[own]
+    if inside is not None:  # where a silhouette reaches beyond the colours
+        for place in np.argwhere((inside & paper).any(axis=(2, 3))):
+            labels[tuple(place)] = _spread(labels[tuple(place)], inside[tuple(place)])
     colors = np.stack([kinds >> 16, kinds >> 8 & 255, kinds & 255], axis=1)[order]
     return Parts(labels, colors.astype(np.uint8))
+
+
+def _packed(colors: UInt8[np.ndarray, "*n 3"]) -> UInt32[np.ndarray, "*n"]:
+    """Colours as one number each."""
+    red, green, blue = np.moveaxis(colors, -1, 0).astype(np.uint32)
+    return red << 16 | green << 8 | blue
 
 
 def _enlarged(
@@ -157,10 +167,17 @@ def _labelled(
     alike_mean(own, inside.astype(np.float32), 1e3, 1, soft)  # everything is alike: a plain mean within the object
     near = np.empty_like(labels)
     nearest_in_color(soft, inside, labels, colors, NEAR, near)
-    known = near >= 0
+    return _spread(near, inside)
+
+
+def _spread(labels: Int16[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> Int16[np.ndarray, "h w"]:
+    """Labels where there are none yet: those of the nearest pixels that have one; none without any."""
+    known = labels >= 0
+    if not known.any():
+        return labels
     _, places = cv2.distanceTransformWithLabels((~known).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     by_place = np.zeros(int(places.max()) + 1, np.int16)
-    by_place[places[known]] = near[known]
+    by_place[places[known]] = labels[known]
     return np.where(inside, by_place[places], np.int16(-1))
 
 
