@@ -25,7 +25,7 @@ from diorama.errors import InterruptedRunError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.figures.part_colors import part_colors
 from diorama.figures.pose import animate
-from diorama.media.images import save_image
+from diorama.media.images import load_image, save_image
 from diorama.media.mesh import read_glb, write_glb
 from diorama.media.motion.bvh import read_bvh
 from diorama.media.read import open_media
@@ -349,7 +349,10 @@ def test_pictures_go_through_the_generator_and_its_views_become_a_model(
 
     monkeypatch.setattr(parts_module, "embedded_views", truth)
     save_image(tmp_path / "in.png", table.images[0, 0])
-    result = rig(tmp_path / "in.png", tmp_path / "out.glb", RigConfig(**BARE, subject="object"))
+    result = rig(tmp_path / "in.png", tmp_path / "out.glb", RigConfig(**BARE | {"bare": False}, subject="object"))
+    sheet = load_image(tmp_path / "out_views.png")
+    assert sheet.shape[1] > sheet.shape[0] > table.images.shape[2]
+    assert any("guesses of a small network" in note for note in result.notes)
     assert shown[0].shape == (1, 128, 128, 3)
     assert result.parts == 4
     assert any("plain white background" in note for note in result.notes)
@@ -366,7 +369,7 @@ def test_a_generator_in_a_file_says_the_same_each_time(tmp_path: Path) -> None:
     write_glb(tmp_path / "plain.glb", Mesh(_figure().mesh.vertices, _figure().mesh.faces))
     done = [rig(tmp_path / "plain.glb", tmp_path / name / "out.glb", how) for name in ("a", "b")]
     assert done[0].files[0].read_bytes() == done[1].files[0].read_bytes()
-    assert "nothing said which parts the mesh has" in done[0].notes[0]
+    assert "nothing says which parts the mesh has" in done[0].notes[0]
 
 
 def test_what_exists_stays(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from diorama.core.progress import Silent
 from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError, UsageError
 from diorama.figures.part_colors import part_colors
 from diorama.media.mesh import read_glb, write_glb
-from diorama.pipelines import rig_source
+from diorama.pipelines import rig_mesh
 from diorama.pipelines.part_views import PartViews, write_views
 from diorama.pipelines.rig import RigResult, rig
 from diorama.pipelines.rig_config import RigConfig
@@ -302,14 +302,14 @@ def test_too_many_faces_and_numbers_that_are_none(tmp_path: Path, monkeypatch: p
     _refused(DamagedMediaError, "a face with vertex", _ply(tmp_path / "far.ply", faces=_mesh().faces + 9999), tmp_path)
     (tmp_path / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     _refused(DamagedMediaError, "not finite", tmp_path / "nan.obj", tmp_path)
-    assert rig_source.MOST_FACES >= 2_000_000
-    monkeypatch.setattr(rig_source, "MOST_FACES", 1000)
+    assert rig_mesh.MOST_FACES >= 2_000_000
+    monkeypatch.setattr(rig_mesh, "MOST_FACES", 1000)
     _refused(LimitError, "at most 1000", _ply(tmp_path / "many.ply"), tmp_path)
 
 
 def test_a_skin_that_is_there_stays_unless_asked(tmp_path: Path) -> None:
     write_glb(tmp_path / "in.glb", replace(_figure(), mesh=_mesh()))
-    _refused(UsageError, "has a skin already.*--again", tmp_path / "in.glb", tmp_path)
+    _refused(UsageError, "has a skin already.*--motion.*--again", tmp_path / "in.glb", tmp_path)
     result, _ = _rig(tmp_path / "in.glb", tmp_path, again=True)
     asset = read_glb(result.files[0])
     assert (len(asset.figures), result.parts) == (1, 4)

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from diorama.core.figure import Figure, Motion
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Silent
 from diorama.errors import UsageError
+from diorama.figures.cast import load_cast
 from diorama.media import store
 from diorama.media.images import save_image
 from diorama.media.mesh import read_glb, write_glb
@@ -20,6 +23,7 @@ from diorama.media.motion.bvh import write_bvh
 from diorama.pipelines import animate_open, rig_body, rig_plain, rig_source
 from diorama.pipelines.rig import rig
 from diorama.pipelines.rig_config import RigConfig
+from diorama.pipelines.rig_mesh import skinned
 from diorama.pipelines.rig_motion import motions_of
 from diorama.pipelines.rig_source import Rigged, rigged_source
 from diorama.rigging.swing import range_of_motion
@@ -103,11 +107,11 @@ def test_what_has_no_effect_on_a_body_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(rig_body, "body_of_photo", lambda *_: (_figure(), _motion(1)))
     save_image(tmp_path / "in.png", np.zeros((8, 8, 3), np.uint8))
     told, target = Silent(), tmp_path / "out.glb"
-    assert rigged_source(str(tmp_path / "in.png"), RigConfig(), told, target).notes == ()
+    rigged_source(str(tmp_path / "in.png"), RigConfig(), told, target)
+    assert told.notes == []
     config = RigConfig(names="smpl", softness=0.5, height=2.0)
-    found = rigged_source(str(tmp_path / "in.png"), config, told, target)
-    assert found.notes == ("--names and --softness and --height: without effect on a fitted body",)
-    assert tuple(told.notes) == found.notes
+    rigged_source(str(tmp_path / "in.png"), config, told, target)
+    assert told.notes == ["--names and --softness and --height: without effect on a fitted body"]
 
 
 def test_the_scene_of_a_clip_lies_beside_the_model_and_is_named(
@@ -136,7 +140,7 @@ def test_parts_that_are_asked_for_come_before_the_skeleton_of_a_motion(
 ) -> None:
     mesh = _figure().mesh
     high = (mesh.vertices[:, 1] > mesh.vertices[:, 1].mean()).astype(np.int64)
-    monkeypatch.setattr(rig_plain, "parts_of_mesh", lambda *_: (high, ()))
+    monkeypatch.setattr(rig_plain, "parts_of_mesh", lambda *_: high)
     write_glb(tmp_path / "in.glb", Mesh(mesh.vertices, mesh.faces))
     write_bvh(tmp_path / "move.bvh", _motion(3))
     config = RigConfig(motion=str(tmp_path / "move.bvh"), parts=2)
@@ -152,9 +156,41 @@ def test_names_for_joints_that_are_given_are_told_to_do_nothing(tmp_path: Path) 
     write_bvh(tmp_path / "bones.bvh", _motion(2))
     config = RigConfig(skeleton=str(tmp_path / "bones.bvh"), names="mixamo")
     told = Silent()
-    found = rigged_source(str(tmp_path / "in.glb"), config, told, tmp_path / "out.glb")
-    assert found.notes == ("--names: without effect on joints that are given",)
-    assert tuple(told.notes) == found.notes
+    rigged_source(str(tmp_path / "in.glb"), config, told, tmp_path / "out.glb")
+    assert told.notes == ["--names: without effect on joints that are given"]
+
+
+def test_a_model_with_a_skin_keeps_it_and_gets_the_motion(tmp_path: Path) -> None:
+    figure = load_cast().figure(load_cast().names[0])
+    write_glb(tmp_path / "in.glb", figure, {"own": range_of_motion(figure.skeleton, fps=12)[:4]})
+    result = rig(tmp_path / "in.glb", tmp_path / "out.glb", RigConfig(motion="walk"))
+    assert list(result.motions) == ["walk"]
+    made, given = read_glb(result.files[0]), read_glb(tmp_path / "in.glb")
+    assert list(made.motions) == ["own", "walk"]
+    assert np.array_equal(made.figures[0].skin_weights, given.figures[0].skin_weights)
+    assert np.ptp(made.motions["walk"].rotations, axis=0).max() > 0.2
+    assert {extra.suffix for extra in result.extras} == {".html", ".mp4"}
+    assert any("keeps its skin" in note for note in result.notes)
+    with pytest.raises(UsageError, match="a model with a skin and --parts"):
+        rig(tmp_path / "in.glb", tmp_path / "no.glb", RigConfig(motion="walk", parts=3))
+
+
+def test_several_skins_on_one_skeleton_move_together(tmp_path: Path) -> None:
+    figure = _figure()
+    write_glb(tmp_path / "in.glb", [figure, figure])
+    found = skinned(tmp_path / "in.glb")
+    assert found is not None
+    assert len(found.mesh.vertices) == 2 * len(figure.mesh.vertices)
+
+
+def test_what_is_not_for_a_mesh_is_refused(tmp_path: Path) -> None:
+    mesh = _figure().mesh
+    write_glb(tmp_path / "in.glb", Mesh(mesh.vertices, mesh.faces))
+    with pytest.raises(UsageError, match="--mesh with an input that is a mesh"):
+        rig(tmp_path / "in.glb", tmp_path / "out.glb", RigConfig(mesh=str(tmp_path / "in.glb")))
+    save_file({"unet.weight": torch.zeros(2)}, tmp_path / "sp4d.safetensors")
+    with pytest.raises(UsageError, match="makes views of one picture"):
+        rig(tmp_path / "in.glb", tmp_path / "out.glb", RigConfig(model=str(tmp_path / "sp4d.safetensors")))
 
 
 def _textured(picture: np.ndarray, shift: float) -> Figure:

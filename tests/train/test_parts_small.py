@@ -49,7 +49,7 @@ def test_the_second_stage_goes_on_from_the_first_and_what_it_writes_loads(tmp_pa
     report = start(
         "parts", {**options, "out": str(tmp_path / "two"), "init": str(tmp_path / "one" / "result")}, Silent()
     )
-    assert np.isfinite(report.measures["from_noise"])
+    assert np.isfinite(report.measures["first_step"])
     second = load_parts(tmp_path / "two/result/parts-s.safetensors").views
     assert second is not None
     assert second.has_parts

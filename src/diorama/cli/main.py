@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ from diorama.cli.people import AnimateCommand, DecomposeCommand, PersonCommand
 from diorama.cli.train import Train
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
+UNFIT = re.compile(r"Error parsing (--\S+): no type matching \{None\}\|\{?([A-Z ]+)\}? could be .* from \[(.*)\]\.?")
+"""What tyro says of an option with another number or kind of values."""
 Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
@@ -116,10 +119,20 @@ def _refusal(box: str, given: list[str]) -> UsageError:
         what = f"no {given[0]} command called {given[1]!r}"
         return UsageError(what, "command line", f"{hint} see diorama {given[0]} --help")
     rows = [line.strip("│ ") for line in box.splitlines() if line[:1] not in "╭╰"]
-    what = " ".join(itertools.takewhile(lambda row: row.strip("─"), rows))
+    what = _said(" ".join(itertools.takewhile(lambda row: row.strip("─"), rows)))
     meant = [row.split()[0] for row in rows if row.startswith("--")] if "Perhaps you meant" in box else []
     command = f"diorama {given[0]}" if given[0] in COMMANDS else "diorama"
     return UsageError(what, "command line", " ".join([*(f"perhaps {o};" for o in meant[:1]), f"see {command} --help"]))
+
+
+def _said(what: str) -> str:
+    """Values that do not fit an option, in the user's words rather than the parser's."""
+    found = UNFIT.search(what)
+    if found is None:
+        return what
+    option, kinds, given = found[1], found[2].split(), found[3].replace("'", "").replace(",", "")
+    kind = "number" if "FLOAT" in kinds else "whole number"
+    return f"{option} {given or '(nothing)'}: expected {len(kinds)} {kind}{'s' if len(kinds) > 1 else ''}"
 
 
 def _guarded(command: Runnable) -> int:

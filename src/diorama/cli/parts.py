@@ -29,10 +29,11 @@ class PartsCommand:
         """Make the views; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.core.memory import keep_freed_memory
+        from diorama.media.safe import beside
         from diorama.pipelines.parts import parts
 
         keep_freed_memory()
-        output = self.output or _beside(self.input, "_parts")
+        output = self.output or beside(self.input, "_parts")
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             made = parts(self.input, output, self.config, overwrite=self.overwrite, progress=progress)
         if self.common.json:
@@ -61,10 +62,11 @@ class RigCommand:
         """Rig it; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.core.memory import keep_freed_memory
+        from diorama.media.safe import beside
         from diorama.pipelines.rig import rig
 
         keep_freed_memory()
-        output = self.output or _beside(self.input, "_rigged.glb")
+        output = self.output or beside(self.input, "_rigged.glb")
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             made = rig(self.input, output, self.config, overwrite=self.overwrite, progress=progress)
         if self.common.json:
@@ -76,19 +78,3 @@ class RigCommand:
             sys.stdout.write(f" in {made.seconds:.1f} s; motions: {moves}\n")
             sys.stdout.write("".join(f"  {extra}\n" for extra in made.extras))
         return 0
-
-
-def _beside(given: str, ending: str) -> str:
-    """The default output: beside the input, by its name.
-
-    Raises:
-        UsageError: no path, or one without a name.
-    """
-    from diorama.errors import UsageError
-    from diorama.media.safe import local_path
-
-    source = local_path(given)
-    source = source.resolve() if source.name in ("", "..") else source
-    if not source.name:
-        raise UsageError("an input without a name, to name the output by", source, "name the output by -o")
-    return str(source.with_name(source.stem + ending))

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -33,11 +32,11 @@ class DecomposeCommand:
         """Take it apart; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.core.memory import keep_freed_memory
+        from diorama.media.safe import beside
         from diorama.pipelines.decompose import decompose
 
         keep_freed_memory()
-        source = Path(self.input)
-        output = self.output or str(source.with_name(f"{source.stem}_scene"))
+        output = self.output or beside(self.input, "_scene")
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             made = decompose(
                 self.input, output, self.config, overwrite=self.overwrite, resume=self.resume, progress=progress

@@ -34,3 +34,24 @@ class Silent:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+
+class Noted:
+    """Passes everything on, and keeps the notes: what a run's result or recipe tells of them later."""
+
+    def __init__(self, told: Progress) -> None:
+        self.notes: list[str] = []
+        self._told = told
+
+    def begin(self, stage: str, total: int | None) -> None:
+        """Passed on."""
+        self._told.begin(stage, total)
+
+    def advance(self, steps: int = 1) -> None:
+        """Passed on."""
+        self._told.advance(steps)
+
+    def note(self, message: str) -> None:
+        """Kept and passed on."""
+        self.notes.append(message)
+        self._told.note(message)

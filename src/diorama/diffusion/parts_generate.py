@@ -24,6 +24,9 @@ EMBEDDED = Path(__file__).parent / "data" / "parts-s.safetensors"
 SIZE, VIEWS, WINDOW = 128, 8, 4
 """Pixels a side, views and frames that the embedded network is made for."""
 SIGMA_MIN, SIGMA_MAX = 0.02, 60.0
+START = 0.4
+"""Noise under which the first guess is laid; the embedded network is trained most for what lies on the way from
+there (`train.recipes.parts_small`)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class PartsSampleConfig:
     guidance: tuple[float, float] = (1.0, 1.5)
     views: int = VIEWS
     seed: int = 0
-    start: float | int = 0.4
+    start: float | int = START
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.views < 2 or self.seed < 0 or not all(0 <= g <= 20 for g in self.guidance):

@@ -100,6 +100,19 @@ def local_path(given: str | Path) -> Path:
     return Path(text)
 
 
+def beside(given: str | Path, ending: str) -> Path:
+    """The default place of an output: beside the input, by its name without suffix; ``.`` and ``..`` have one too.
+
+    Raises:
+        UsageError: no path, or one without a name.
+    """
+    source = local_path(given)
+    source = source.resolve() if source.name in ("", "..") else source
+    if not source.name:
+        raise UsageError("an input without a name, to name the output by", source, "name the output by -o")
+    return source.with_name(source.stem + ending)
+
+
 def regular_file(given: str | Path) -> Path:
     """A path to a non-empty regular file; symbolic links to one are followed.
 

@@ -12,7 +12,7 @@ from diorama.media.encoding import CONTAINERS, Encoding
 from diorama.media.formats import ContainerTags, container_tags, stereo_format
 from diorama.media.hdr import HdrMetadata
 from diorama.media.recipe import Recipe, sidecar_path, write_sidecar
-from diorama.media.safe import IMAGE_SUFFIXES, local_path
+from diorama.media.safe import IMAGE_SUFFIXES, beside, local_path
 from diorama.pipelines.presets import Look
 from diorama.pipelines.work import WorkFolder
 
@@ -50,7 +50,7 @@ def default_output(source: Path, look: Look, suffix: str = ".mp4") -> Path:
     ending = "_3d" if look.separate else stereo_format(look.format).suffixes[0]
     if look.swap:
         ending = next((ending.replace(*names) for names in _SWAPPED if names[0] in ending), ending)
-    return source.with_name(source.stem + ending + suffix)
+    return beside(source, ending + suffix)
 
 
 # Players believe names: what they say first must be first.

@@ -19,7 +19,7 @@ from diorama.pipelines.rig_views import best_elevation
 from diorama.rigging.silhouette import silhouette
 
 if TYPE_CHECKING:
-    from diorama.diffusion.parts_generate import MadeViews
+    from diorama.diffusion.parts_generate import MadeViews, PartsSampleConfig
 
 ELEVATION = 10.0
 """Degrees: the mean of what the embedded network has seen; that of a picture is not known."""
@@ -74,7 +74,7 @@ def parts(
 
 def views_of_source(source: str | Path, config: PartsConfig, progress: Progress) -> tuple[PartViews, tuple[str, ...]]:
     """The subject of a picture or a clip from all around, and what is to be known of it."""
-    released = config.model != "embedded" and not _own(Path(config.model))
+    released = not is_own(config.model)
     cut = cutouts(source, config, size=512 if released else 128, progress=progress)
     if released:
         from diorama.diffusion.sp4d import generate_released
@@ -101,10 +101,13 @@ def views_of_source(source: str | Path, config: PartsConfig, progress: Progress)
     return views, cut.notes
 
 
-def _own(path: Path) -> bool:
-    """Whether a file is of the small kind."""
+def is_own(model: str) -> bool:
+    """Whether a model is of the small kind."""
     from diorama.diffusion.checkpoint import peek_shapes
 
+    if model == "embedded":
+        return True
+    path = Path(model)
     if not path.exists():
         raise UsageError(f"no model {path}", "--model", "give embedded, or a file or folder of weights")
     return path.is_file() and any(name.startswith("relief.") for name in peek_shapes(path))
@@ -117,26 +120,22 @@ def own_weights(model: str) -> Path:
     return EMBEDDED if model == "embedded" else Path(model)
 
 
+def sampling(config: PartsConfig) -> "PartsSampleConfig":
+    """How the small network is sampled."""
+    from diorama.diffusion.parts_generate import PartsSampleConfig
+
+    how = PartsSampleConfig(seed=config.seed)
+    how = how if config.steps is None else replace(how, steps=config.steps)
+    return how if config.guidance is None else replace(how, guidance=config.guidance)
+
+
 def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, progress: Progress) -> "MadeViews":
     """Views by the small network: windows of four frames, each begun with the last frame of the one before."""
     import torch
 
-    from diorama.diffusion.parts_generate import (
-        WINDOW,
-        PartsSampleConfig,
-        as_pictures,
-        guess_of,
-        load_parts,
-        views_of,
-    )
+    from diorama.diffusion.parts_generate import WINDOW, as_pictures, guess_of, load_parts, views_of
 
-    network = load_parts(own_weights(config.model))
-    default = PartsSampleConfig()
-    how = PartsSampleConfig(
-        default.steps if config.steps is None else config.steps,
-        default.guidance if config.guidance is None else config.guidance,
-        seed=config.seed,
-    )
+    network, how = load_parts(own_weights(config.model)), sampling(config)
     guess = guess_of(network, frames, how.views)  # of all windows at once: their parts have the first frame's colours
     done: list[torch.Tensor] = []
     start = 0

@@ -4,32 +4,36 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diorama.core.figure import Motion
-from diorama.core.progress import Progress, Silent
+from diorama.core.progress import Noted, Progress, Silent
 from diorama.errors import InterruptedRunError, MediaError, UsageError
 from diorama.media.atomic import hidden_sibling, sweep, write_bytes
+from diorama.media.images import save_image
 from diorama.media.lock import RunLock
-from diorama.media.mesh import graft_glb, write_glb
+from diorama.media.mesh import animate_glb, graft_glb, write_glb
 from diorama.media.motion.bvh import write_bvh
 from diorama.media.recipe import Input, Recipe, write_sidecar
 from diorama.media.safe import local_path
 from diorama.pipelines.animate_motion import check_motion
 from diorama.pipelines.animate_open import path_of
+from diorama.pipelines.part_views import overview
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_film import turn_of, write_turn
+from diorama.pipelines.rig_mesh import MESHES
 from diorama.pipelines.rig_motion import motions_of
 from diorama.pipelines.rig_page import MOST_BYTES as PAGE_BYTES
 from diorama.pipelines.rig_page import rig_page
-from diorama.pipelines.rig_source import MESHES, Rigged, rigged_source
+from diorama.pipelines.rig_source import Rigged, rigged_source
 from diorama.rigging.edit import read_edits
 
 MODEL, MOTION = ".glb", ".bvh"
-BESIDE = (".html", ".mp4", ".bvh")
+SHEET = "_views.png"
+BESIDE = (".html", ".mp4", SHEET, MOTION)
 """What may stand beside a model."""
 NOTES = 1000
 """Characters of notes that a recipe holds."""
@@ -80,7 +84,7 @@ def rig(
     Raises:
         DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
     """
-    began, told = time.perf_counter(), progress or Silent()
+    began, told = time.perf_counter(), Noted(progress or Silent())
     target = _target(source, output, config, overwrite=overwrite)
     _check_files(source, config)
     with RunLock(target):
@@ -91,7 +95,7 @@ def rig(
             with _aside(target) as folder:
                 made = folder / target.name
                 extras = _written(found, motions, made, config, told)
-                for file in (*extras, write_sidecar(made, _recipe(found, config)), made):
+                for file in (*extras, write_sidecar(made, _recipe(found, config, told.notes)), made):
                     os.replace(file, target.with_name(file.name))
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command again") from stop
@@ -99,7 +103,7 @@ def rig(
     counts = {name: len(motion) for name, motion in motions.items()}
     sizes = len(figure.skeleton), len(figure.parts), len(figure.mesh.vertices)
     beside = tuple(target.with_name(extra.name) for extra in extras)
-    return RigResult((target,), beside, *sizes, counts, time.perf_counter() - began, found.notes)
+    return RigResult((target,), beside, *sizes, counts, time.perf_counter() - began, tuple(told.notes))
 
 
 def _target(source: str | Path, output: str | Path, config: RigConfig, *, overwrite: bool) -> Path:
@@ -120,11 +124,11 @@ def _target(source: str | Path, output: str | Path, config: RigConfig, *, overwr
 
 
 def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, ...]:
-    """What may be written beside a target; a mesh alone shows no motion."""
+    """What may be written beside a target; a mesh alone shows no motion, and is not guessed from a view."""
     if target.suffix.lower() == MOTION:
         return ()
-    still = Path(source).suffix.lower() in MESHES
-    return tuple(e for e in BESIDE if not (config.bare if e != MOTION else still))
+    mesh = Path(source).suffix.lower() in MESHES
+    return tuple(e for e in BESIDE if not (mesh and e in (SHEET, MOTION)) and not (config.bare and e != MOTION))
 
 
 def _check_files(source: str | Path, config: RigConfig) -> None:
@@ -181,16 +185,22 @@ def _written(
         extras.pop()
     else:
         write_bytes(extras[-1], rig_page(target.read_bytes(), title=target.stem, facts=facts).encode())
+    if found.views is not None:
+        extras.append(_beside(target, SHEET))
+        save_image(extras[-1], overview(found.views))
     extras.append(_beside(target, ".mp4"))
     write_turn(extras[-1], turn_of(found.figure, next(iter(motions.values()))), progress)
     return tuple(extras)
 
 
 def _write_model(found: Rigged, motions: Mapping[str, Motion], target: Path, progress: Progress) -> None:
-    """The model: the user's own file with a skin where that can be kept, else a new one."""
+    """The model: the user's own file with a skin or motions more where that can be kept, else a new one."""
     if found.kept is not None:
         try:
-            graft_glb(found.kept, target, found.figure, motions, name=target.stem)
+            if found.whole:
+                animate_glb(found.kept, target, motions)
+            else:
+                graft_glb(found.kept, target, found.figure, motions, name=target.stem)
         except MediaError as error:
             progress.note(f"the file cannot be kept as it is ({error.what}): surface and colours are written anew")
         else:
@@ -202,12 +212,12 @@ def _beside(target: Path, ending: str) -> Path:
     return target.with_name(target.stem + ending)
 
 
-def _recipe(found: Rigged, config: RigConfig) -> Recipe:
+def _recipe(found: Rigged, config: RigConfig, told: Sequence[str]) -> Recipe:
     import diorama
 
     options = {name: value for name, value in vars(config).items() if isinstance(value, str | int | float | bool)}
     options |= {name: Path(given).name for name, given in _files_in(config).items()}
     given = [Path(name) for option, name in _files_in(config).items() if option not in NETWORKS and name]
     inputs = tuple(Input.of(path) for path in (*found.inputs, *given) if path.is_file())
-    notes = json.dumps(found.notes)[:NOTES]
+    notes = json.dumps(told)[:NOTES]
     return Recipe("rig", options, inputs, config.seed, diorama.__version__, {"notes": notes})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diorama.core.figure import Figure, Motion, Skeleton
+from diorama.core.figure import Motion, Skeleton
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
 from diorama.figures.cast import load_cast
@@ -26,7 +26,8 @@ FPS, SECONDS = 24.0, 4.0
 def motions_of(found: Rigged, config: RigConfig, progress: Progress) -> dict[str, Motion]:
     """The animations: what is asked for first, then what was seen, then every joint in turn.
 
-    What is asked for keeps the name of its file; the others take one that is free.
+    What is asked for keeps the name of its file; the others take one that is free. A model that has a skin and
+    animations gets what is asked for alone.
 
     Raises:
         DioramaError: a motion that this skeleton cannot follow.
@@ -34,7 +35,9 @@ def motions_of(found: Rigged, config: RigConfig, progress: Progress) -> dict[str
     skeleton, motions = found.figure.skeleton, dict[str, Motion]()
     if config.motion:
         name = Path(config.motion).stem or "motion"
-        motions[name] = _asked(found.figure, config, progress)
+        motions[name] = _asked(found, config, progress)
+    if found.whole:
+        return motions
     for name, motion in (*found.motions.items(), ("range", range_of_motion(skeleton, fps=FPS))):
         motions[_free(name, motions)] = motion
     return motions
@@ -48,7 +51,8 @@ def _free(name: str, taken: Container[str]) -> str:
     return found
 
 
-def _asked(figure: Figure, config: RigConfig, progress: Progress) -> Motion:
+def _asked(found: Rigged, config: RigConfig, progress: Progress) -> Motion:
+    figure = found.figure
     own = _own(config.motion, figure.skeleton)
     if own is not None:
         return own
@@ -59,7 +63,8 @@ def _asked(figure: Figure, config: RigConfig, progress: Progress) -> Motion:
         return retarget(given.motion, figure.skeleton)
     except UsageError as error:
         names = ", ".join(figure.skeleton.names[:6])
-        fix = f"the joints here are {names}, ...: --names mixamo or --edit name them as motions expect"
+        how = "--again makes a new skin with" if found.whole else "--names mixamo or --edit give"
+        fix = f"the joints here are {names}, ...: {how} names that motions expect"
         raise UsageError(error.what, config.motion, fix) from error
 
 

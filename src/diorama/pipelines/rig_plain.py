@@ -8,10 +8,11 @@ from jaxtyping import Float32, Int64, UInt8
 from diorama.core.camera import Cameras
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Progress
-from diorama.diffusion.parts_generate import SIZE, VIEWS, PartsSampleConfig, load_parts, parts_of_views
+from diorama.diffusion.parts_generate import SIZE, VIEWS, load_parts, parts_of_views
+from diorama.errors import UsageError
 from diorama.geometry.orbit import around
 from diorama.geometry.raster import rasterize
-from diorama.pipelines.parts import ELEVATION, own_weights
+from diorama.pipelines.parts import ELEVATION, is_own, own_weights, sampling
 from diorama.pipelines.parts_config import PartsConfig
 from diorama.pipelines.rig_refine import refiner
 from diorama.pipelines.rig_views import labelled
@@ -21,32 +22,31 @@ from diorama.theatre.render import draw, lamp_of
 from diorama.theatre.surface import put_together
 
 
-def parts_of_mesh(
-    mesh: Mesh, config: PartsConfig, progress: Progress
-) -> tuple[Int64[np.ndarray, " n"], tuple[str, ...]]:
-    """The part of each vertex, and what is to be known of it.
+def parts_of_mesh(mesh: Mesh, config: PartsConfig, progress: Progress) -> Int64[np.ndarray, " n"]:
+    """The part of each vertex, as the generator sees them; that they are its guesses is told.
 
     Raises:
-        UsageError: the generator finds no parts.
+        UsageError: the generator finds no parts, or the model is none for views that are known.
     """
+    if not is_own(config.model):
+        fix = "leave it out: the network that ships tells the parts of a mesh"
+        raise UsageError("a model that makes views of one picture", "--model", fix)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     centred = replace(mesh, vertices=((mesh.vertices - (low + high) / 2) / max(float((high - low).max()), 1e-9)))
     radius = float(np.linalg.norm(centred.vertices, axis=1).max())
     azimuths = (np.arange(VIEWS) * 360 / VIEWS).astype(np.float32)
     cameras = around(azimuths, ELEVATION, radius, SIZE)
     images, inside = pictures_of(centred, cameras)
-    how = (
-        PartsSampleConfig(seed=config.seed)
-        if config.steps is None
-        else PartsSampleConfig(config.steps, seed=config.seed)
-    )
-    colored = parts_of_views(load_parts(own_weights(config.model)), images, config=how, progress=progress)
+    network = load_parts(own_weights(config.model))
+    colored = parts_of_views(network, images, config=sampling(config), progress=progress)
     found = decode(colored[:, None], inside[:, None])
     refine = refiner(config.segmenter, progress, progress.note)
     seen = found.labels if refine is None else refine(colored[:, None], found.labels)
     labels, _ = labelled(centred, seen[:, 0], cameras, len(found.colors))
     count = int(labels.max()) + 1
-    return labels, (f"nothing said which parts the mesh has: the generator found {count}, see --parts and --edit",)
+    said = f"nothing says which parts the mesh has: a small network guesses {count}, look at them (--parts, --edit)"
+    progress.note(said)
+    return labels
 
 
 def pictures_of(mesh: Mesh, cameras: Cameras) -> tuple[UInt8[np.ndarray, "v h w 3"], np.ndarray]:

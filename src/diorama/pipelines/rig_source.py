@@ -1,23 +1,22 @@
 """What is rigged: pictures, views, silhouettes, meshes and people, each brought to a figure and the motions seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, Int32, Int64, UInt8
+from jaxtyping import Int16, Int64
 
 from diorama.core.camera import Cameras
-from diorama.core.figure import Figure, Motion, Skeleton
+from diorama.core.figure import Figure, Motion
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Progress
-from diorama.errors import LimitError, ModelError, UsageError
+from diorama.errors import ModelError, UsageError
 from diorama.media.images import is_image
-from diorama.media.mesh import read_glb, read_obj, read_ply
-from diorama.media.motion.bvh import read_bvh
 from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
 from diorama.pipelines.rig_config import FOR_PARTS, RigConfig
+from diorama.pipelines.rig_mesh import MESHES, parts_of_colors, plain_mesh, skeleton_of, skinned
 from diorama.pipelines.rig_refine import Refine, refiner
 from diorama.pipelines.rig_views import (
     checked_hull,
@@ -38,10 +37,7 @@ from diorama.rigging.draft import Draft, draft_of
 from diorama.rigging.edit import edited, read_edits
 from diorama.rigging.names import humanoid_roles, named
 
-MESHES = (".glb", ".gltf", ".obj", ".ply")
-MOST_FACES = 4_000_000
-FEW = 64
-"""Different colours of vertices up to which they are taken for parts."""
+YOUNG = "the parts, and what the picture does not show, are guesses of a small network: look at them (--parts, --edit)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +48,17 @@ class Rigged:
         figure: with its weights.
         motions: what was seen, by name.
         kept: the file whose surface and materials are to be kept.
+        whole: whether that file has the figure's skin, and is to get no more than motions.
         inputs: files that were read.
-        notes: what is to be known.
+        views: what the generator made of a picture or a clip.
     """
 
     figure: Figure
     motions: Mapping[str, Motion] = field(default_factory=dict)
     kept: Path | None = None
+    whole: bool = False
     inputs: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
+    views: PartViews | None = None
 
 
 def rigged_source(source: str, config: RigConfig, progress: Progress, target: Path) -> Rigged:
@@ -101,30 +99,25 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, target: Pa
                 raise
             said = "; ".join(part for part in (error.what, error.fix) if part)
             progress.note(f"no body is fitted ({said}): the generator's views are rigged")
-    views, notes = views_of_source(path, config, progress)
+    views, _ = views_of_source(path, config, progress)
+    progress.note(YOUNG)
     found = _of_views(views, config, progress, (path,), refiner(config.segmenter, progress))
-    return replace(found, notes=(*notes, *found.notes))
+    return replace(found, views=views)
 
 
-def _idle(names: Sequence[str], what: str, config: RigConfig) -> tuple[str, ...]:
-    """A note of options that are given and have no effect on what is rigged."""
+def _idle(names: Sequence[str], what: str, config: RigConfig, progress: Progress) -> None:
+    """Tell of options that are given and have no effect on what is rigged."""
     given = config.given(*names)
-    return (f"{' and '.join(given)}: without effect on {what}",) if given else ()
+    if given:
+        progress.note(f"{' and '.join(given)}: without effect on {what}")
 
 
 def _of_body(
-    found: tuple[Figure, Motion],
-    shown: str,
-    config: RigConfig,
-    progress: Progress,
-    inputs: tuple[Path, ...] = (),
-    notes: tuple[str, ...] = (),
+    found: tuple[Figure, Motion], shown: str, config: RigConfig, progress: Progress, inputs: tuple[Path, ...] = ()
 ) -> Rigged:
-    """A fitted body with the pose or motion it had; notes are told."""
-    notes += _idle(("names", "softness", "height", "cells"), "a fitted body", config)
-    for note in notes:
-        progress.note(note)
-    return Rigged(found[0], {shown: found[1]}, inputs=inputs, notes=notes)
+    """A fitted body with the pose or motion it had."""
+    _idle(("names", "softness", "height", "cells"), "a fitted body", config, progress)
+    return Rigged(found[0], {shown: found[1]}, inputs=inputs)
 
 
 def _of_person(path: Path, config: RigConfig, progress: Progress, target: Path) -> Rigged:
@@ -144,8 +137,8 @@ def _of_person(path: Path, config: RigConfig, progress: Progress, target: Path) 
     if not 1 <= number <= len(actors):
         raise UsageError(f"person {number} of {len(actors)}", "--person", "choose one that the scene has")
     found = body_of_scene(f"{scene}#{actors[number - 1].name}", progress)
-    notes = (f"the clip is taken apart in {scene.name}, which stays",)
-    return _of_body(found, "as filmed", config, progress, (path,), notes)
+    progress.note(f"the clip is taken apart in {scene.name}, which stays")
+    return _of_body(found, "as filmed", config, progress, (path,))
 
 
 def _of_views(
@@ -164,24 +157,26 @@ def _of_views(
     progress.begin("rig", 5)
     inside = silhouettes_of(views, labels)
     progress.advance()
-    mesh, cameras, kept, notes = _surface(views, inside, config, progress)
+    mesh, cameras, kept = _surface(views, inside, config, progress)
     progress.advance()
     motions = dict[str, Motion]()
     if config.skeleton or labels is None:
-        rig = bound(mesh, laid_in(_skeleton(Path(config.skeleton)), mesh), softness=config.softness)
-        notes += _idle(("names",), "joints that are given", config)
+        rig = _bound(mesh, Path(config.skeleton), config, progress)
     else:
         own, used = labelled(mesh, labels[:, 0], cameras, count)
         draft = drafted(mesh, own, config, progress)
         rig = draft.rig(config.softness)
         progress.advance()
         seen = used_only(labels, used.tolist())
-        motions, more = _seen(rig, seen, own, (cameras, views.fps), progress)
-        notes += more
+        motions = _seen(rig, seen, own, (cameras, views.fps), progress)
     progress.advance()
-    for note in notes:
-        progress.note(note)
-    return Rigged(rig.figure, motions, kept, inputs, notes)
+    return Rigged(rig.figure, motions, kept, inputs=inputs)
+
+
+def _bound(mesh: Mesh, skeleton: Path, config: RigConfig, progress: Progress) -> Rig:
+    """The mesh on a skeleton of a file."""
+    _idle(("names",), "joints that are given", config, progress)
+    return bound(mesh, laid_in(skeleton_of(skeleton), mesh), softness=config.softness)
 
 
 def _seen(
@@ -190,7 +185,7 @@ def _seen(
     before: Int64[np.ndarray, " n"],
     views: tuple[Cameras, float],
     progress: Progress,
-) -> tuple[dict[str, Motion], tuple[str, ...]]:
+) -> dict[str, Motion]:
     """The motion that the part maps show, where there is more than one frame.
 
     Edits may have merged parts, whose pixels then are one part's, or split them, so that two share their pixels.
@@ -203,7 +198,7 @@ def _seen(
         progress: told of frames.
     """
     if labels.shape[1] < 2:
-        return {}, ()
+        return {}
     both = np.zeros((int(before.max()) + 1, len(rig.figure.parts)), np.int64)
     np.add.at(both, (before, rig.labels), 1)
     owner = both.argmax(axis=1)
@@ -211,26 +206,34 @@ def _seen(
     numbers = first[both.argmax(axis=0)]
     joined = np.append(first, np.int16(-1))[labels]
     found = captured(rig.figure, joined, views[0], fps=views[1], numbers=numbers.tolist(), progress=progress)
-    return {"captured": found.motion}, found.notes
+    _tell(found.notes, progress)
+    return {"captured": found.motion}
+
+
+def _tell(notes: Iterable[str], progress: Progress) -> None:
+    for note in notes:
+        progress.note(note)
 
 
 def _surface(
     views: PartViews, inside: np.ndarray, config: RigConfig, progress: Progress
-) -> tuple[Mesh, Cameras, Path | None, tuple[str, ...]]:
-    """The surface in the first frame, cameras in its axes, the file that it is to be kept of, and what is to be known.
+) -> tuple[Mesh, Cameras, Path | None]:
+    """The surface in the first frame, cameras in its axes, and the file that it is to be kept of.
 
     Raises:
         UsageError: views that do not fit each other, or the mesh.
     """
     cameras = views.cameras
     if config.mesh:
-        mesh, kept, notes = _plain_mesh(Path(config.mesh), again=config.again)
+        mesh, kept, notes = plain_mesh(Path(config.mesh), again=config.again)
         way, more = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
-        return mesh, way.cameras(cameras), kept, notes + more
+        _tell(notes + more, progress)
+        return mesh, way.cameras(cameras), kept
     hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells, depth=seen_depth(views))
+    _tell(notes, progress)
     way = standing(hull, config.height)
     mesh = replace(hull, vertices=way.points(hull.vertices))
-    return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None, notes
+    return colored_by(mesh, views, way.cameras(cameras)), way.cameras(cameras), None
 
 
 def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, progress: Progress) -> Draft:
@@ -249,9 +252,14 @@ def drafted(mesh: Mesh, labels: Int64[np.ndarray, " n"], config: RigConfig, prog
 
 
 def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
-    mesh, kept, notes = _plain_mesh(path, again=config.again)
-    for note in notes:
-        progress.note(note)
+    given = config.given("mesh")
+    if given:
+        raise UsageError("--mesh with an input that is a mesh", "--mesh", "leave it out; the input is what is rigged")
+    figure = skinned(path) if config.motion and not config.again else None
+    if figure is not None:
+        return _of_skin(path, figure, config, progress)
+    mesh, kept, notes = plain_mesh(path, again=config.again)
+    _tell(notes, progress)
     labels = parts_of_colors(mesh)
     skeleton = Path(config.skeleton) if config.skeleton else None
     draft = None if labels is None or skeleton is not None else drafted(mesh, labels, config, progress)
@@ -259,105 +267,27 @@ def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
         skeleton = Path(config.motion)
         progress.note("the mesh is bound to the skeleton of its motion")
     if skeleton is not None:
-        rig = bound(mesh, laid_in(_skeleton(skeleton), mesh), softness=config.softness)
-        more = _idle(("names",), "joints that are given", config)
-        for note in more:
-            progress.note(note)
-        return Rigged(rig.figure, kept=kept, inputs=(path,), notes=notes + more)
+        rig = _bound(mesh, skeleton, config, progress)
+        return Rigged(rig.figure, kept=kept, inputs=(path,))
     if draft is None:
         from diorama.pipelines.rig_plain import parts_of_mesh
 
-        labels, more = parts_of_mesh(mesh, config, progress)
-        notes += more
-        for note in more:
-            progress.note(note)
-        draft = drafted(mesh, labels, config, progress)
-    return Rigged(draft.rig(config.softness).figure, kept=kept, inputs=(path,), notes=notes)
+        draft = drafted(mesh, parts_of_mesh(mesh, config, progress), config, progress)
+    return Rigged(draft.rig(config.softness).figure, kept=kept, inputs=(path,))
+
+
+def _of_skin(path: Path, figure: Figure, config: RigConfig, progress: Progress) -> Rigged:
+    """A model with its own skin, which stays as it is: it gets a motion."""
+    others = config.given("edit", "parts", "skeleton")
+    if others:
+        fix = "add --again for a new skin, or leave it out: the model moves by the skin it has"
+        raise UsageError(f"a model with a skin and {' and '.join(others)}", path, fix)
+    _idle(("names", "softness", "height", "cells", "model", "segmenter"), "a skin that stays", config, progress)
+    progress.note("the model keeps its skin and its animations; the motion is added (--again makes a new skin)")
+    return Rigged(figure, kept=path, whole=True, inputs=(path,))
 
 
 def _follows(draft: Draft | None, config: RigConfig) -> bool:
     """Whether a motion in a file is for the parts of the mesh: a person's, or those that the user asks for."""
     asked = bool(config.edit) or config.parts is not None
     return asked or (draft is not None and humanoid_roles(draft) is not None)
-
-
-def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:
-    """Parts that the colours of vertices tell apart, where there are few of them; None for a mesh of any looks."""
-    if mesh.colors is None:
-        return None
-    colors, labels = np.unique(mesh.colors, axis=0, return_inverse=True)
-    if not 2 <= len(colors) <= FEW or len(colors) * 8 > len(mesh.vertices):
-        return None
-    return labels.reshape(-1).astype(np.int64)
-
-
-def _plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None, tuple[str, ...]]:
-    """The surface of a file, the file itself where its materials can be kept, and what is lost where not."""
-    suffix = path.suffix.lower()
-    if suffix not in MESHES:
-        raise UsageError(f"a mesh of the kind {suffix or '(none)'!r}", path, f"give one of {', '.join(MESHES)}")
-    kept: Path | None = None
-    notes: tuple[str, ...] = ()
-    if suffix in (".glb", ".gltf"):
-        asset = read_glb(path)
-        if asset.figures and not again:
-            raise UsageError("it has a skin already", path, "--again makes a new one, without its joints and motions")
-        surfaces = [*asset.meshes, *(figure.mesh for figure in asset.figures)]
-        if not surfaces:
-            raise UsageError("no surface in it", path, "give a model with triangles")
-        mesh, kept = _joined(surfaces), None if asset.figures else path
-        if kept is None:
-            notes = (f"it is written anew without its old skin and motions; of its materials {_looks(mesh)} remain",)
-    else:
-        mesh = read_obj(path) if suffix == ".obj" else read_ply(path)
-    if len(mesh.faces) > MOST_FACES:
-        raise LimitError(f"{len(mesh.faces)} faces, at most {MOST_FACES}", path, "reduce the mesh first")
-    return mesh, kept, notes
-
-
-def _looks(mesh: Mesh) -> str:
-    """What a mesh knows of its materials, in words."""
-    if mesh.texture is not None:
-        return "one texture and its coordinates"
-    return "no looks" if mesh.colors is None else "the colours of its vertices"
-
-
-def _joined(meshes: Sequence[Mesh]) -> Mesh:
-    """Several surfaces as one: with the one texture or the colours that all of them have, else without any looks."""
-    if len(meshes) == 1:
-        return meshes[0]
-    vertices = np.concatenate([mesh.vertices for mesh in meshes])
-    faces = _moved_up([mesh.faces for mesh in meshes], [len(mesh.vertices) for mesh in meshes])
-    uvs = [mesh.uvs for mesh in meshes if mesh.uvs is not None]
-    texture = meshes[0].texture
-    if texture is not None and len(uvs) == len(meshes) and all(_same(mesh.texture, texture) for mesh in meshes):
-        corners = [mesh.uv_faces for mesh in meshes if mesh.uv_faces is not None]
-        return Mesh(vertices, faces, np.concatenate(uvs), _moved_up(corners, list(map(len, uvs))), texture=texture)
-    colors = [mesh.colors for mesh in meshes if mesh.colors is not None]
-    return Mesh(vertices, faces, colors=np.concatenate(colors) if len(colors) == len(meshes) else None)
-
-
-def _moved_up(faces: Sequence[Int32[np.ndarray, "_ 3"]], counts: Sequence[int]) -> Int32[np.ndarray, "f 3"]:
-    """Faces of several meshes in one table, each counting from the end of those before it."""
-    starts = np.cumsum([0, *counts[:-1]])
-    return np.concatenate([each + start for each, start in zip(faces, starts, strict=True)]).astype(np.int32)
-
-
-def _same(one: UInt8[np.ndarray, "..."] | None, other: UInt8[np.ndarray, "..."]) -> bool:
-    return one is other or (one is not None and np.array_equal(one, other))
-
-
-def _skeleton(path: Path) -> Skeleton:
-    """The skeleton of a GLB or BVH file.
-
-    Raises:
-        UsageError: a file without one.
-    """
-    if path.suffix.lower() == ".bvh":
-        return read_bvh(path).skeleton
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        raise UsageError(f"a skeleton of the kind {path.suffix or '(none)'!r}", "--skeleton", "give a GLB or BVH file")
-    asset = read_glb(path)
-    if not asset.figures:
-        raise UsageError("no skeleton in it", path, "give a model with a skin")
-    return asset.figures[0].skeleton

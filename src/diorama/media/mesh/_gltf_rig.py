@@ -86,31 +86,63 @@ def joint_numbers(joints: Int32[np.ndarray, "v 4"], count: int) -> np.ndarray:
     return joints.astype(np.uint8 if count <= 256 else np.uint16)
 
 
+class Channels:
+    """An animation to be: channels on one clock.
+
+    Args:
+        document: that gets it.
+        buffer: of the document.
+        motion: whose frames are those of the clock.
+        name: of the animation.
+
+    Raises:
+        UsageError: too long for glTF's clock.
+    """
+
+    def __init__(self, document: Json, buffer: Buffer, motion: Motion, name: str) -> None:
+        times = (np.arange(len(motion)) / motion.fps).astype(np.float32)
+        if not (np.diff(times) > 0).all():
+            raise UsageError(f"{len(motion)} frames at {motion.fps} a second", name, "glTF's clock is too coarse")
+        self._document, self._buffer, self._name = document, buffer, name
+        self._clock = buffer.accessor(times, bounds=True)
+        self._samplers: list[Json] = []
+        self._channels: list[Json] = []
+
+    def add(self, node: int, path: str, values: Float32[np.ndarray, "t c"]) -> None:
+        """What a node does."""
+        sampler = {"input": self._clock, "output": self._buffer.accessor(values), "interpolation": "LINEAR"}
+        self._samplers.append(sampler)
+        self._channels.append({"sampler": len(self._samplers) - 1, "target": {"node": node, "path": path}})
+
+    def close(self) -> None:
+        """Add the animation to the document."""
+        entry = {"name": self._name, "samplers": self._samplers, "channels": self._channels}
+        added(self._document, "animations", entry)
+
+
 def add_animation(document: Json, buffer: Buffer, motion: Motion, name: str, nodes: Sequence[int]) -> None:
     """Add a motion of joints that have those nodes.
 
     Raises:
         UsageError: too long for glTF's clock.
     """
-    skeleton = motion.skeleton
-    times = (np.arange(len(motion)) / motion.fps).astype(np.float32)
-    if not (np.diff(times) > 0).all():
-        raise UsageError(f"{len(motion)} frames at {motion.fps} a second", name, "glTF's clock is too coarse")
-    clock = buffer.accessor(times, bounds=True)
-    samplers: list[Json] = []
-    channels: list[Json] = []
-
-    def channel(joint: int, path: str, values: Float32[np.ndarray, "t c"]) -> None:
-        samplers.append({"input": clock, "output": buffer.accessor(values), "interpolation": "LINEAR"})
-        channels.append({"sampler": len(samplers) - 1, "target": {"node": nodes[joint], "path": path}})
-
+    skeleton, channels = motion.skeleton, Channels(document, buffer, motion, name)
     rest = from_matrix(skeleton.local[:, :3, :3].astype(np.float64))
     for joint in range(len(skeleton)):
         turned = motion.rotations[:, joint].astype(np.float64)
         if np.abs(turned - [1, 0, 0, 0]).max() > STILL:
-            channel(joint, "rotation", xyzw(steady(multiply(rest[joint][None], turned))))
-    channel(0, "translation", skeleton.local[0, :3, 3] + motion.root)
-    added(document, "animations", {"name": name, "samplers": samplers, "channels": channels})
+            channels.add(nodes[joint], "rotation", xyzw(steady(multiply(rest[joint][None], turned))))
+    channels.add(nodes[0], "translation", skeleton.local[0, :3, 3] + motion.root)
+    channels.close()
+
+
+def free_name(document: Json, kind: str, title: str) -> str:
+    """A name that no entry of a list of the document has yet: the title, with a number where it is taken."""
+    taken = {str(entry.get("name")) for entry in document.get(kind, [])}
+    found, number = title, 2
+    while found in taken:
+        found, number = f"{title}_{number}", number + 1
+    return found
 
 
 def xyzw(quats: np.ndarray) -> Float32[np.ndarray, "n 4"]:

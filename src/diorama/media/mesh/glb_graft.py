@@ -22,6 +22,7 @@ from diorama.media.mesh._gltf_rig import (
     add_animation,
     add_joints,
     common_skeleton,
+    free_name,
     joint_frames,
     joint_numbers,
     strongest_joints,
@@ -76,9 +77,8 @@ def graft_glb(
         bindings = _bindings(placed, figures, source)
         buffer = Grown(document)
         joints = _bind(document, nodes, buffer, placed, bindings, skeleton, name)
-        taken = {str(entry.get("name")) for entry in document.json.get("animations", [])}
         for title, motion in motions.items():
-            add_animation(document.json, buffer, motion, _free(title, taken), joints)
+            add_animation(document.json, buffer, motion, free_name(document.json, "animations", title), joints)
         data = buffer.file()
     write_bytes(path, data)
 
@@ -189,13 +189,4 @@ def _inverse_binds(
     found[:, 3] = 0, 0, 0, 1
     if not np.isfinite(found).all():
         raise ValueError("a node's transform is too large")
-    return found
-
-
-def _free(title: str, taken: set[str]) -> str:
-    """A name that no animation has yet."""
-    found, number = title, 2
-    while found in taken:
-        found, number = f"{title}_{number}", number + 1
-    taken.add(found)
     return found

@@ -14,8 +14,8 @@ from diorama.core.mesh import Mesh
 from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError
 from diorama.media.mesh._gltf_file import BROKEN, FILE_BYTES, Document
 from diorama.media.mesh._gltf_motion import read_motions
-from diorama.media.mesh._gltf_nodes import read_nodes
-from diorama.media.mesh._gltf_skin import read_skin
+from diorama.media.mesh._gltf_nodes import Nodes, read_nodes
+from diorama.media.mesh._gltf_skin import Skin, read_skin
 from diorama.media.mesh._gltf_surface import Surface, joined, read_surfaces
 from diorama.media.mesh.asset import Asset
 from diorama.media.safe import local_path
@@ -57,8 +57,12 @@ def rules_kept(path: Path) -> Iterator[None]:
         raise DamagedMediaError(f"breaks the rules of glTF: {detail}", path, "export or download it again") from error
 
 
-def _asset(document: Document) -> Asset:
-    nodes = read_nodes(document)
+def read_skins(document: Document, nodes: Nodes) -> tuple[list[Skin], list[Mesh]]:
+    """The figures of the scene, one for each skin, and the surfaces without a skin.
+
+    Raises:
+        DioramaError, ValueError: as `read_skin` and `read_surfaces`.
+    """
     rest = nodes.rest()
     skinned: dict[int, list[Surface]] = {}
     meshes: list[Mesh] = []
@@ -76,5 +80,11 @@ def _asset(document: Document) -> Asset:
         read_skin(document, nodes, rest, number, joined(surfaces, np.eye(4)))
         for number, surfaces in sorted(skinned.items())
     ]
+    return skins, meshes
+
+
+def _asset(document: Document) -> Asset:
+    nodes = read_nodes(document)
+    skins, meshes = read_skins(document, nodes)
     motions = read_motions(document, nodes, skins[0]) if skins else {}
     return Asset(document.path.name, tuple(skin.figure for skin in skins), tuple(meshes), motions)

@@ -1,5 +1,6 @@
 """The recipe of parts-s: colours, then colours and parts, of theatre creatures and people from all around."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,15 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import nn
 
-from diorama.diffusion.parts_generate import PartsGenerator, PartsSampleConfig, as_pictures, generate_parts, load_parts
+from diorama.diffusion.parts_generate import (
+    SIGMA_MIN,
+    START,
+    PartsGenerator,
+    PartsSampleConfig,
+    as_pictures,
+    generate_parts,
+    load_parts,
+)
 from diorama.diffusion.parts_net import PATCH, PartsGiven, PartsNet, PartsNetConfig, to_codes
 from diorama.diffusion.parts_relief import Relief, hints_for, load_relief
 from diorama.errors import UsageError
@@ -38,6 +47,8 @@ LEAST = 6
 """Positions of a region that the contrastive loss looks at."""
 PARTS_COUNT = 2.0
 """What the error of part maps counts against that of colours."""
+FROM_GUESS = 0.75
+"""Share of the samples that lie on the way from the first guess to the truth; the others from noise."""
 MEASURED = 12
 
 
@@ -128,14 +139,22 @@ class SmallPartsRecipe(Recipe):
         return {**tensors_of(seen), "hint": hints_for(self._relief, seen.given, seen.azimuths)}
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
-        """Squared error of the clean codes of the branches that there are, more on the object; and the contrast."""
+        """Squared error of the clean codes of the branches that there are, more on the object; and the contrast.
+
+        Sampling begins with the first guess g under noise of `START`. On a path that is right from there on, x is
+        x0 + sigma * (noise + (g - x0) / START): what is wrong with the guess belongs to the noise, and goes with it
+        (as in inversion by direct iteration, arXiv 2303.11435).
+        """
         network = networks["parts-s"]
         assert isinstance(network, PartsNet)
         x0 = torch.cat([batch[name] for name in ("rgb", "part")[: self.stage]], dim=1)
+        near = ~draws.keep(FROM_GUESS)
         # most at high noise: what is wrong there, no later step mends
-        angle = (draws.spread().sqrt() * 0.98 + 0.01) * (torch.pi / 2)
+        top = torch.where(near, math.atan(START), torch.pi / 2 * 0.99)
+        angle = math.atan(SIGMA_MIN) + draws.spread().sqrt() * (top - math.atan(SIGMA_MIN))
         alpha, sigma = torch.cos(angle), torch.sin(angle)
-        x = losses.noised(x0, draws.normal(*x0.shape[1:]), alpha, sigma)
+        noise = draws.normal(*x0.shape[1:]) + losses.kept((batch["hint"][:, : x0.shape[1]] - x0) / START, near)
+        x = losses.noised(x0, noise, alpha, sigma)
         keep = draws.keep(self.config.drop_rates.get("image", 0.0))
         told = (losses.kept(batch["image"], keep), batch["azimuth"], losses.kept(batch["hint"], keep))
         given = PartsGiven(*told)
@@ -156,7 +175,7 @@ class SmallPartsRecipe(Recipe):
 
     @torch.no_grad()
     def measure(self, networks: Networks) -> dict[str, float]:
-        """The loss of pictures made in one step from pure noise, on held-out objects: what sampling begins with."""
+        """The loss of the first step of sampling, on held-out objects: the first guess, and what is made of it."""
         network = networks["parts-s"]
         assert isinstance(network, PartsNet)
         device, total, guess = next(network.parameters()).device, 0.0, 0.0
@@ -166,11 +185,13 @@ class SmallPartsRecipe(Recipe):
             x0 = torch.cat([batch[name] for name in ("rgb", "part")[: self.stage]], dim=1)
             noise = Draws(seed_of("measure"), [number], device).normal(*x0.shape[1:])
             given = PartsGiven(batch["image"], batch["azimuth"], batch["hint"])
-            said, _ = network(noise, torch.full((1,), 1.5, device=device), given)
+            angle = torch.full((1,), math.atan(START), device=device)
+            x = losses.noised(batch["hint"][:, : x0.shape[1]], noise, angle.cos(), angle.sin())
+            said, _ = network(x, angle.tan().log() / 4, given)
             weights = losses.region_weights((batch["ids"] >= 0).to(x0.dtype)[:, None], OBJECT_WEIGHT)
             total += float(losses.sample_means((said - x0) ** 2, weights)) / MEASURED
             guess += float(losses.sample_means((batch["hint"][:, : x0.shape[1]] - x0) ** 2, weights)) / MEASURED
-        return {"from_noise": total, "first_guess": guess}
+        return {"first_step": total, "first_guess": guess}
 
     @torch.no_grad()
     def preview(self, networks: Networks) -> UInt8[np.ndarray, "h w 3"]:

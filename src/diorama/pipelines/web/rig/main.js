@@ -218,7 +218,7 @@
   });
 
   $("numbers").textContent = [[model.vertices, "vertices"], [model.faces, "faces"], [model.joints.length, "joints"],
-    [model.animations.length, "animations"]].map(([count, what]) => `${count.toLocaleString("en")} ${what}`).join(" · ");
+    [model.animations.length, "animations"]].map(([count, what]) => `${count.toLocaleString("en")} ${count === 1 ? what.slice(0, -1) : what}`).join(" · ");
   const clips = model.animations.map(({ name }, number) => Panels.made("option", name || `animation ${number}`, { value: number }));
   $("clip").append(...clips);
   Panels.keys(select);

@@ -1,0 +1,132 @@
+"""More animations for a GLB or glTF file that has a skin; everything else of the file is kept as it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from diorama.core.figure import Motion, Skeleton
+from diorama.core.rotations import from_matrix, steady, to_matrix
+from diorama.errors import LimitError, MediaError, UsageError
+from diorama.media.atomic import write_bytes
+from diorama.media.mesh._glb_bytes import Buffer
+from diorama.media.mesh._gltf_motion import MOST_POSES
+from diorama.media.mesh._gltf_nodes import Nodes, read_nodes
+from diorama.media.mesh._gltf_rig import Channels, free_name, xyzw
+from diorama.media.mesh._gltf_skin import ADDED, RIGID, Skin
+from diorama.media.mesh._graft_source import Grown, Source
+from diorama.media.mesh.glb_read import read_skins, rules_kept
+from diorama.media.safe import local_path
+
+STILL = 1e-6
+"""What of a node changes by less, of its size, gets no channel."""
+
+
+def animate_glb(source: Path, path: Path, motions: Mapping[str, Motion]) -> None:
+    """Write a copy of a file with more animations.
+
+    Joints turn, and the root shifts, as they do in the motions, in the file's own nodes: nodes between joints, scales
+    and units above them stay. Other skins on the same nodes move along.
+
+    Args:
+        source: the file; pictures and buffers beside it are taken in.
+        path: to write, always GLB; appears when it is complete.
+        motions: of one skeleton, that of a figure of `read_glb(source)`, by name; a name that the file has already
+            gets a number.
+
+    Raises:
+        UsageError: no skin of that skeleton, or a motion too long for glTF's clock.
+        MediaError: as `read_glb`, and for joints under uneven scales, which no turn of a node can follow.
+        DamagedMediaError, LimitError: as `read_glb`; a motion too long for so many joints.
+    """
+    source = local_path(source)
+    with rules_kept(source):
+        document = Source(source)
+        nodes = read_nodes(document)
+        skin = _skin(read_skins(document, nodes)[0], motions, source)
+        buffer = Grown(document)
+        for node in skin.chain:
+            if node in nodes.fixed:
+                _spell_out(document, node, nodes.fixed[node])
+        for title, motion in motions.items():
+            if len(motion) * len(skin.chain) > MOST_POSES:
+                raise LimitError(f"{len(motion)} frames of {len(skin.chain)} joints", title, "cut the motion")
+            _add(document, buffer, nodes, skin, motion, free_name(document.json, "animations", title))
+        data = buffer.file()
+    write_bytes(path, data)
+
+
+def _skin(skins: list[Skin], motions: Mapping[str, Motion], source: Path) -> Skin:
+    """The skin that the motions are for."""
+    for skin in skins:
+        own = skin.figure.skeleton
+        if all(_same(own, motion.skeleton) for motion in motions.values()):
+            return skin
+    raise UsageError("no skin with the joints of the motions", source, "retarget them to one of its figures first")
+
+
+def _same(one: Skeleton, other: Skeleton) -> bool:
+    return one.names == other.names and np.array_equal(one.parents, other.parents) and np.allclose(one.rest, other.rest)
+
+
+def _add(document: Source, buffer: Buffer, nodes: Nodes, skin: Skin, motion: Motion, title: str) -> None:
+    channels, moved = Channels(document.json, buffer, motion, title), _moved(motion)
+    rest, above = nodes.rest(), nodes.above(set(skin.chain))
+    place = {node: joint for joint, node in enumerate(skin.chain)}
+    for joint, node in enumerate(skin.chain):
+        if node == ADDED:
+            continue
+        parent, nearest = int(nodes.parents[node]), int(above[node])
+        known = np.linalg.inv(rest[parent]) if parent >= 0 else np.eye(4)
+        against = np.linalg.inv(moved[:, place[nearest]]) if nearest >= 0 else np.eye(4)
+        local = known @ against @ moved[:, joint] @ rest[node]
+        turns = _turns(local[:, :3, :3], document.path)
+        still = _turns((known @ rest[node])[None, :3, :3], document.path)
+        if np.abs(turns - still).max() > STILL:
+            channels.add(node, "rotation", xyzw(steady(from_matrix(turns))))
+        places = local[:, :3, 3]
+        if np.abs(places - (known @ rest[node])[:3, 3]).max() > STILL * max(float(np.abs(places).max()), 1e-9):
+            channels.add(node, "translation", places.astype(np.float32))
+    channels.close()
+
+
+def _moved(motion: Motion) -> Float64[np.ndarray, "t j 4 4"]:
+    """What a motion does to whatever hangs on a joint: from where it is at rest, in the scene."""
+    skeleton = motion.skeleton
+    rest, turns = skeleton.rest.astype(np.float64), to_matrix(motion.rotations.astype(np.float64))
+    found = np.empty((len(motion), len(skeleton), 4, 4))
+    for joint, parent in enumerate(skeleton.parents):
+        own = np.tile(rest[joint], (len(motion), 1, 1))
+        own[:, :3, :3] = own[:, :3, :3] @ turns[:, joint]
+        own = own @ np.linalg.inv(rest[joint])
+        if parent < 0:
+            own[:, :3, 3] += motion.root
+            found[:, joint] = own
+        else:
+            found[:, joint] = found[:, parent] @ own
+    return found
+
+
+def _turns(axes: Float64[np.ndarray, "t 3 3"], path: Path) -> Float64[np.ndarray, "t 3 3"]:
+    """Axes without their lengths.
+
+    Raises:
+        MediaError: they are not at right angles: scales above turn into shear, which a node does not have.
+    """
+    turns = axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
+    square = np.abs(turns.swapaxes(1, 2) @ turns - np.eye(3)).max() <= RIGID
+    if not (square and (np.linalg.det(turns) > 0).all()):
+        fix = "apply its scale in the program it is from, and export it again"
+        raise MediaError("its joints hang under uneven scales, or are mirrored", path, fix)
+    return turns
+
+
+def _spell_out(document: Source, number: int, local: Float64[np.ndarray, "4 4"]) -> None:
+    """A node's matrix as shift, turn and scale: what is animated must not have one (glTF 2.0, section 3.5.3)."""
+    node = document.item("nodes", number)
+    del node["matrix"]
+    turn = _turns(local[None, :3, :3], document.path)
+    node["translation"] = local[:3, 3].tolist()
+    node["rotation"] = xyzw(from_matrix(turn))[0].tolist()
+    node["scale"] = np.linalg.norm(local[:3, :3], axis=0).tolist()
