@@ -178,7 +178,22 @@ def test_without_a_network_of_views_the_first_guess_is_what_is_made(tmp_path: Pa
     assert made.depth is not None
     assert made.depth.shape == made.colored.shape[:4]
     assert (made.depth[made.colored.min(axis=-1) < 255] > 0).all()
-    assert generate_parts(generator, picture[None], config=PartsSampleConfig(steps=1, views=3)).depth is None
+
+
+def test_what_the_network_makes_stands_on_clean_paper(generator: PartsGenerator) -> None:
+    picture, *_ = _ball()
+    config = PartsSampleConfig(views=3)
+    guess = generate_parts(PartsGenerator(None, generator.relief), picture[None], config=config)
+    made = generate_parts(generator, picture[None], config=config)
+    assert np.array_equal(made.images[0, 0], picture)
+    assert made.elevation == guess.elevation
+    darkest = np.minimum(made.images.min(axis=-1), made.colored.min(axis=-1))
+    paper = darkest == 255
+    assert 0.1 < paper[1:].mean() < 0.99
+    assert darkest[1:][~paper[1:]].max() < 200, "a border is there or not"
+    assert made.depth is not None
+    assert not made.depth[1:][paper[1:]].any()
+    assert np.isin(made.depth, [0, *np.unique(guess.depth)]).all()
 
 
 def _ball() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from diorama.errors import UsageError
 from diorama.media.images import save_image
 from diorama.pipelines import parts as module
 from diorama.pipelines.part_views import PartViews, read_views
-from diorama.pipelines.parts import _own, parts, views_of_source
+from diorama.pipelines.parts import is_own, parts, views_of_source
 from diorama.pipelines.parts_config import PartsConfig
 from diorama.pipelines.rig_views import checked_hull, seen_depth, silhouettes_of
 from diorama.theatre.menagerie import random_creature, random_motion
@@ -90,13 +90,14 @@ def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
 
 
 def test_files_of_our_kind_are_known_with_and_without_a_network_of_views(tmp_path: Path) -> None:
-    assert _own(EMBEDDED)
+    assert is_own("embedded")
+    assert is_own(str(EMBEDDED))
     both, other = tmp_path / "both.safetensors", tmp_path / "other.safetensors"
     save_file({"relief.branch.out.bias": torch.zeros(1), "views.rgb.steps.0.enter.weight": torch.zeros(1)}, both)
     save_file({"model.diffusion_model.time_embed.0.bias": torch.zeros(1)}, other)
-    assert _own(both)
-    assert not _own(other)
-    assert not _own(tmp_path)
+    assert is_own(str(both))
+    assert not is_own(str(other))
+    assert not is_own(str(tmp_path))
 
 
 def _views_of_a_box(*_: object) -> tuple[PartViews, tuple[str, ...]]:

@@ -348,15 +348,18 @@ def test_pictures_go_through_the_generator_and_its_views_become_a_model(
         return MadeViews(table.images[:, :1], _painted()[:, :1], np.radians(table.azimuths))
 
     monkeypatch.setattr(parts_module, "embedded_views", truth)
+    monkeypatch.setattr(module, "write_turn", lambda path, *_: path.write_bytes(b"a film"))
     save_image(tmp_path / "in.png", table.images[0, 0])
-    result = rig(tmp_path / "in.png", tmp_path / "out.glb", RigConfig(**BARE | {"bare": False}, subject="object"))
+    how = RigConfig(**BARE | {"bare": False}, subject="object", guidance=(1.0, 1.2))
+    result = rig(tmp_path / "in.png", tmp_path / "out.glb", how)
     sheet = load_image(tmp_path / "out_views.png")
     assert sheet.shape[1] > sheet.shape[0] > table.images.shape[2]
     assert any("guesses of a small network" in note for note in result.notes)
     assert shown[0].shape == (1, 128, 128, 3)
     assert result.parts == 4
     assert any("plain white background" in note for note in result.notes)
-    assert [given.name for given in read_recipe(result.files[0]).inputs] == ["in.png"]
+    recipe = read_recipe(result.files[0])
+    assert ([given.name for given in recipe.inputs], recipe.options["guidance"]) == (["in.png"], "1 1.2")
 
 
 def test_a_generator_in_a_file_says_the_same_each_time(tmp_path: Path) -> None:

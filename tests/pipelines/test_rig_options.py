@@ -21,6 +21,7 @@ from diorama.media.images import save_image
 from diorama.media.mesh import read_glb, write_glb
 from diorama.media.motion.bvh import write_bvh
 from diorama.pipelines import animate_open, rig_body, rig_plain, rig_source
+from diorama.pipelines import rig as rig_module
 from diorama.pipelines.rig import rig
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_mesh import skinned
@@ -160,7 +161,8 @@ def test_names_for_joints_that_are_given_are_told_to_do_nothing(tmp_path: Path) 
     assert told.notes == ["--names: without effect on joints that are given"]
 
 
-def test_a_model_with_a_skin_keeps_it_and_gets_the_motion(tmp_path: Path) -> None:
+def test_a_model_with_a_skin_keeps_it_and_gets_the_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig_module, "write_turn", lambda path, *_: path.write_bytes(b"a film"))
     figure = load_cast().figure(load_cast().names[0])
     write_glb(tmp_path / "in.glb", figure, {"own": range_of_motion(figure.skeleton, fps=12)[:4]})
     result = rig(tmp_path / "in.glb", tmp_path / "out.glb", RigConfig(motion="walk"))

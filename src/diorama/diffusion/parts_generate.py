@@ -27,6 +27,8 @@ SIGMA_MIN, SIGMA_MAX = 0.02, 60.0
 START = 0.4
 """Noise under which the first guess is laid; the embedded network is trained most for what lies on the way from
 there (`train.recipes.parts_small`)."""
+PAPER = 200
+"""Least brightness of every channel of colours and part map, 0 to 255, of what is paper: blurred borders end there."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class PartsSampleConfig:
     """How pictures are made.
 
     Attributes:
-        steps: network calls (two each under guidance).
+        steps: network calls (two each under guidance). More than one sharpens, but goes wrong where the network is
+            wrong: the embedded one is best at one.
         guidance: of the first and the last frame, linear in between (sp4d.md 1.8).
         views: around the object, evenly; the first is the input view.
         seed: of the noise.
@@ -42,8 +45,8 @@ class PartsSampleConfig:
             is believed at 0.2, nothing at 60.
     """
 
-    steps: int = 4
-    guidance: tuple[float, float] = (1.0, 1.5)
+    steps: int = 1
+    guidance: tuple[float, float] = (1.0, 1.0)
     views: int = VIEWS
     seed: int = 0
     start: float | int = START
@@ -64,9 +67,8 @@ class MadeViews:
         images: colours on white.
         colored: parts in their colours on white.
         azimuths: of the views against the input view, radians.
-        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is; None where the views are
-            not those of one solid.
-        elevation: of the cameras that the depth belongs to in the first frame, degrees.
+        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is or it is not known.
+        elevation: of the cameras in the first frame, degrees.
     """
 
     images: UInt8[np.ndarray, "v t h w 3"]
@@ -123,8 +125,8 @@ def generate_parts(
         UsageError: pictures of another size, or too many of them.
     """
     guess = guess_of(network, frames, config.views)
-    made = as_pictures(views_of(network, frames, config=config, hint=guess.codes, progress=progress), config.views)
-    return made if network.views is not None else replace(made, depth=guess.depth, elevation=guess.rise)
+    codes = views_of(network, frames, config=config, hint=guess.codes, progress=progress)
+    return made_views(network, codes, guess)
 
 
 @torch.no_grad()
@@ -155,9 +157,13 @@ def codes_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "1 t c
     Raises:
         UsageError: pictures of another size than the network is made for.
     """
+    _check_size(frames)
+    return to_codes(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255)[None]
+
+
+def _check_size(frames: UInt8[np.ndarray, "t h w 3"]) -> None:
     if not len(frames) or frames.shape[1:3] != (SIZE, SIZE):
         raise UsageError(f"frames {frames.shape}", "generate_parts", f"give pictures of {SIZE} pixels a side")
-    return to_codes(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255)[None]
 
 
 def guess_of(network: PartsGenerator, frames: UInt8[np.ndarray, "t h w 3"], views: int) -> Guess:
@@ -166,7 +172,7 @@ def guess_of(network: PartsGenerator, frames: UInt8[np.ndarray, "t h w 3"], view
     Raises:
         UsageError: pictures of another size than the network is made for.
     """
-    codes_of(frames)
+    _check_size(frames)
     return guess_for(network.relief, frames, evenly(views)[0].numpy())
 
 
@@ -226,6 +232,18 @@ def as_pictures(codes: Float[torch.Tensor, "1 c2 t v h w"], views: int) -> MadeV
         (to_pictures(half) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).contiguous().numpy() for half in halves
     )
     return MadeViews(images, colored, (np.arange(views) * (2 * np.pi / views)).astype(np.float32))
+
+
+def made_views(network: PartsGenerator, codes: Float[torch.Tensor, "1 c2 t v h w"], guess: Guess) -> MadeViews:
+    """Codes as pictures, with the depth of the first guess where it is shown; what the network made, on clean paper."""
+    made = as_pictures(codes, codes.shape[3])
+    if network.views is None:
+        return replace(made, depth=guess.depth, elevation=guess.rise)
+    paper = (made.images.min(axis=-1) >= PAPER) & (made.colored.min(axis=-1) >= PAPER)
+    images, colored = (np.where(paper[..., None], np.uint8(255), half) for half in (made.images, made.colored))
+    images[0] = made.images[0]  # the input view, as it is given
+    depth = np.where(paper, np.float32(0), guess.depth)
+    return replace(made, images=images, colored=colored, depth=depth, elevation=guess.rise)
 
 
 def _guided(network: PartsNet, given: PartsGiven, scales: Float[torch.Tensor, " t"]) -> Denoiser:

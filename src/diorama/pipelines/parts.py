@@ -133,7 +133,7 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
     """Views by the small network: windows of four frames, each begun with the last frame of the one before."""
     import torch
 
-    from diorama.diffusion.parts_generate import WINDOW, as_pictures, guess_of, load_parts, views_of
+    from diorama.diffusion.parts_generate import WINDOW, guess_of, load_parts, made_views, views_of
 
     network, how = load_parts(own_weights(config.model)), sampling(config)
     guess = guess_of(network, frames, how.views)  # of all windows at once: their parts have the first frame's colours
@@ -147,5 +147,4 @@ def embedded_views(frames: UInt8[np.ndarray, "t h w 3"], config: PartsConfig, pr
         )
         done.append(made if carried is None else made[:, :, 1:])
         start += WINDOW - 1
-    found = as_pictures(torch.cat(done, dim=2), how.views)
-    return found if network.views is not None else replace(found, depth=guess.depth, elevation=guess.rise)
+    return made_views(network, torch.cat(done, dim=2), guess)

@@ -13,9 +13,9 @@ class PartsConfig(CutoutConfig):
     model: str = "embedded"
     """embedded: what ships; a file trained here (parts-s.safetensors); or SP4D as released: its file or folder."""
     steps: int | None = None
-    """Of the sampler (default: 4; 50 for SP4D as released)."""
+    """Of the sampler (default: 1; 50 for SP4D as released)."""
     guidance: tuple[float, float] | None = None
-    """Of the first and the last frame of a window (default: 1 1.5; 1 3 for SP4D as released)."""
+    """Of the first and the last frame of a window (default: 1 1; 1 3 for SP4D as released)."""
     seed: int = 0
     """Of the noise."""
 

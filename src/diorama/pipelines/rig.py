@@ -13,6 +13,7 @@ from diorama.core.figure import Motion
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.errors import InterruptedRunError, MediaError, UsageError
 from diorama.media.atomic import hidden_sibling, sweep, write_bytes
+from diorama.media.fields import Scalar
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
 from diorama.media.mesh import animate_glb, graft_glb, write_glb
@@ -212,10 +213,15 @@ def _beside(target: Path, ending: str) -> Path:
     return target.with_name(target.stem + ending)
 
 
+def _plain(value: Scalar | tuple[float, ...]) -> Scalar:
+    """An option as a recipe holds it: several numbers as on the command line."""
+    return " ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
+
+
 def _recipe(found: Rigged, config: RigConfig, told: Sequence[str]) -> Recipe:
     import diorama
 
-    options = {name: value for name, value in vars(config).items() if isinstance(value, str | int | float | bool)}
+    options = {name: _plain(value) for name, value in vars(config).items() if value is not None}
     options |= {name: Path(given).name for name, given in _files_in(config).items()}
     given = [Path(name) for option, name in _files_in(config).items() if option not in NETWORKS and name]
     inputs = tuple(Input.of(path) for path in (*found.inputs, *given) if path.is_file())

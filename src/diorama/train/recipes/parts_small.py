@@ -72,8 +72,10 @@ class SmallPartsRecipe(Recipe):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """With the stage."""
-        return "parts-s" if self.stage == 2 else "parts-s-stage1"
+        """As the registry calls it."""
+        if self.stage == 1:
+            return "parts-stage1"
+        return "parts" + ("" if self.fused else "-no-fusion") + ("" if self.contrast else "-no-contrast")
 
     def networks(self) -> dict[str, nn.Module]:
         """The network and, in the second stage, the contrastive loss's projector; from --init or from scratch."""
@@ -202,7 +204,7 @@ class SmallPartsRecipe(Recipe):
         for number in range(3):
             shape = Round(1, VIEWS, SIZE, input_too=True)
             seen = object_of(self._sources["held-out", Round(4, VIEWS, SIZE, input_too=True)], number, shape)
-            made = generate_parts(whole, seen.given[:1], config=PartsSampleConfig(steps=6))
+            made = generate_parts(whole, seen.given[:1], config=PartsSampleConfig())
             rows += [list(seen.image[:, 0]), list(made.images[:, 0])]
             if self.stage == 2:
                 rows += [list(seen.colored[:, 0]), list(made.colored[:, 0])]
