@@ -10,7 +10,8 @@ from diorama.core.mesh import Mesh
 from diorama.errors import UsageError
 from diorama.figures.pose import animate
 from diorama.geometry.orbit import around
-from diorama.rigging.bones import bound, laid_in
+from diorama.rigging import bones
+from diorama.rigging.bones import bound, laid_in, outside
 from diorama.rigging.count import with_count
 from diorama.rigging.draft import draft_of
 from diorama.rigging.paint import painted
@@ -63,6 +64,19 @@ def test_a_skeleton_of_another_size_is_laid_into_the_mesh_and_one_within_stays()
     assert laid.joints[:, 1].min() >= 0
     assert laid.joints[:, 1].max() <= 2
     assert np.isclose(np.ptp(laid.joints[:, 1]), 0.94 * 2, atol=1e-5)
+
+
+def test_joints_outside_the_surface_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = _tube()
+    assert outside(_chain([0.2, 1.0, 1.8]), mesh) == 0
+    assert outside(_chain([-0.2, 1.0, 2.2, 2.4]), mesh) == 0.75
+    assert outside(_chain([-0.09, 1.0, 2.09]), mesh) == 0, "close beside it"
+    leaky = replace(mesh, faces=mesh.faces[:-3])
+    assert outside(_chain([0.2, 1.0, 1.8]), leaky) == 0, "a hole is no matter"
+    inside_out = replace(mesh, faces=mesh.faces[:, ::-1].copy())
+    assert outside(_chain([0.2, 1.0, 3.0, 4.0]), inside_out) == 0.5
+    monkeypatch.setattr(bones, "MOST_FACES", 10)
+    assert outside(_chain([5.0, 6.0]), mesh) == 0, "not looked at"
 
 
 def test_skeletons_that_cannot_serve() -> None:

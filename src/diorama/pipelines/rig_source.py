@@ -30,13 +30,15 @@ from diorama.pipelines.rig_views import (
     used_only,
 )
 from diorama.rigging.assemble import Rig
-from diorama.rigging.bones import bound, laid_in
+from diorama.rigging.bones import bound, laid_in, outside
 from diorama.rigging.capture import captured
 from diorama.rigging.count import with_count
 from diorama.rigging.draft import Draft, draft_of
 from diorama.rigging.edit import edited, read_edits
 from diorama.rigging.names import humanoid_roles, named
 
+OUTSIDE = 0.25
+"""Share of a skeleton's joints outside the surface from which on that is told."""
 YOUNG = "the parts, and what the picture does not show, are guesses of a small network: look at them (--parts, --edit)"
 
 
@@ -176,7 +178,11 @@ def _of_views(
 def _bound(mesh: Mesh, skeleton: Path, config: RigConfig, progress: Progress) -> Rig:
     """The mesh on a skeleton of a file."""
     _idle(("names",), "joints that are given", config, progress)
-    return bound(mesh, laid_in(skeleton_of(skeleton), mesh), softness=config.softness)
+    laid = laid_in(skeleton_of(skeleton), mesh)
+    beside = outside(laid, mesh)
+    if beside > OUTSIDE:
+        progress.note(f"{beside:.0%} of the joints lie outside the surface: is the skeleton one of this mesh and pose?")
+    return bound(mesh, laid, softness=config.softness)
 
 
 def _seen(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
 from diorama.core.figure import Figure, Skeleton
 from diorama.core.mesh import Mesh
@@ -15,6 +15,10 @@ from diorama.rigging.surface import Surface
 
 WITHIN = 0.3
 """How far beyond a mesh's box a skeleton may reach, in its longest side."""
+MOST_FACES = 300_000
+"""Of a surface that joints are looked for in."""
+BESIDE = 0.05
+"""How far from a surface a joint is outside, in the mesh's longest side."""
 LOW = 0.3
 """Share of its longest span below which a skeleton's height says nothing of its size: snakes, or a row of joints."""
 
@@ -63,6 +67,36 @@ def laid_in(skeleton: Skeleton, mesh: Mesh) -> Skeleton:
     rest = skeleton.rest.copy()
     rest[:, :3, 3] = moved
     return replace(skeleton, rest=rest)
+
+
+def outside(skeleton: Skeleton, mesh: Mesh) -> float:
+    """The share of the joints that are well outside the surface: hinges lie on it, or close beside it.
+
+    Around these it does not close (winding number, arXiv 1401.2188), and it is farther than `BESIDE`. 0 for a surface
+    of more than `MOST_FACES` faces, where looking would take long.
+    """
+    if len(mesh.faces) > MOST_FACES:
+        return 0.0
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    near = BESIDE * float(np.ptp(mesh.vertices, axis=0).max())
+    points = np.concatenate([corners.mean(axis=1), mesh.vertices])
+
+    def out(joint: Float32[np.ndarray, "3"]) -> bool:
+        far = np.linalg.norm(points - joint, axis=1).min() > near
+        return bool(far) and abs(_winding(corners - joint)) < 0.5
+
+    return float(np.mean([out(joint) for joint in skeleton.joints]))
+
+
+def _winding(corners: Float64[np.ndarray, "f 3 3"]) -> float:
+    """How often faces close around the origin (van Oosterom and Strackee 1983)."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    la, lb, lc = (np.linalg.norm(each, axis=1) for each in (a, b, c))
+    volume = np.einsum("fi,fi->f", a, np.cross(b, c))
+    under = la * lb * lc
+    for one, other, length in ((a, b, lc), (b, c, la), (c, a, lb)):
+        under += np.einsum("fi,fi->f", one, other) * length
+    return float(np.arctan2(volume, under).sum() / (2 * np.pi))
 
 
 def _box(mesh: Mesh) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]:
