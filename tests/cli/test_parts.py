@@ -65,7 +65,10 @@ def test_an_input_without_a_name_is_refused(command: type[Command]) -> None:
         (["--box", "0.1", "0.2", "0.3"], "--box 0.1 0.2 0.3: expected 4 numbers"),
         (["--box"], "--box (nothing): expected 4 numbers"),
         (["--guidance", "1"], "--guidance 1: expected 2 numbers"),
-        (["--parts", "many"], "--parts many: expected 1 whole number"),
+        (["--box", "0.1,0.2,0.3,0.4"], "--box 0.1,0.2,0.3,0.4: expected 4 numbers"),
+        (["--parts", "it's"], "--parts it's: expected a whole number"),
+        (["--softness", "soft"], "--softness soft: expected a number"),
+        (["--seed", "x"], "--seed x: expected a whole number"),
     ],
 )
 def test_values_that_do_not_fit_an_option_are_told_in_words(

@@ -1,5 +1,6 @@
 """Motions added to a file that has a skin: nothing else of the file changes, and its own nodes move as they should."""
 
+import copy
 import json
 import os
 import shutil
@@ -79,12 +80,34 @@ def _two_trees(document: dict[str, Any]) -> None:
     skin.pop("skeleton", None)
 
 
+def _mirrored_twice(document: dict[str, Any]) -> None:
+    document["nodes"][1]["scale"] = [-1, -1, 1]
+
+
+def _twice(document: dict[str, Any]) -> None:
+    """The same joints once more, for a second mesh, as exporters write clothes."""
+    count = len(document["nodes"])
+    for node in copy.deepcopy(document["nodes"]):
+        node["children"] = [count + child for child in node.pop("children", [])] or None
+        document["nodes"].append({key: value for key, value in node.items() if value is not None})
+    skin = copy.deepcopy(document["skins"][0])
+    skin["joints"] = [count + joint for joint in skin["joints"]]
+    skin.pop("skeleton", None)
+    document["skins"].append(skin)
+    for node in document["nodes"][count:]:
+        if "skin" in node:
+            node["skin"] = 1
+    document["scenes"][0]["nodes"] += [count + root for root in document["scenes"][0]["nodes"]]
+
+
 CHANGES: dict[str, Change] = {
     "as written": lambda _: None,
     "centimetres, Z up": lambda d: _under(d, scale=[0.01] * 3, rotation=[-(0.5**0.5), 0, 0, 0.5**0.5]),
     "a node between": _between,
     "a matrix": _as_matrix,
     "two trees": _two_trees,
+    "mirrored twice": _mirrored_twice,
+    "the joints twice": _twice,
 }
 
 
@@ -99,7 +122,7 @@ def _saved(path: Path, change: Change) -> Path:
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_nodes_of_the_file_move_as_the_motion_says(name: str, tmp_path: Path) -> None:
     source, target = _saved(tmp_path / "in.glb", CHANGES[name]), tmp_path / "out.glb"
-    (figure,) = read_glb(source).figures
+    figure, *_ = read_glb(source).figures
     motion = _moves(figure)
     if figure.skeleton.names[0] == "root":  # of several trees: readers know no turn of it
         motion.rotations[:, 0] = 1, 0, 0, 0
@@ -109,6 +132,17 @@ def test_the_nodes_of_the_file_move_as_the_motion_says(name: str, tmp_path: Path
     assert np.abs(made.figures[0].mesh.vertices - figure.mesh.vertices).max() < 1e-5 * size
     there = animate(made.figures[0], made.motions["hop"])
     assert np.abs(there - animate(figure, motion)).max() < 1e-4 * max(size, 1)
+    moved = {channel["target"]["node"] for channel in _parsed(target)[0]["animations"][0]["channels"]}
+    nodes = {joint for skin in _parsed(target)[0]["skins"] for joint in skin["joints"]}
+    assert moved == nodes, "all joints turn, those of every skin"
+
+
+def test_a_motion_that_moves_nothing_is_an_animation_nevertheless(tmp_path: Path) -> None:
+    source = _saved(tmp_path / "in.glb", CHANGES["as written"])
+    (figure,) = read_glb(source).figures
+    still = replace(_moves(figure), rotations=np.tile(np.float32([1, 0, 0, 0]), (5, len(figure.skeleton), 1)))
+    animate_glb(source, tmp_path / "out.glb", {"still": replace(still, root=np.zeros((5, 3), np.float32))})
+    assert list(read_glb(tmp_path / "out.glb").motions) == ["still"]
 
 
 def test_everything_else_stays_and_names_do_not_collide(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from diorama.core.figure import Figure, Motion
 from diorama.core.mesh import Mesh
 from diorama.core.progress import Silent
-from diorama.errors import UsageError
+from diorama.errors import MediaError, UsageError
 from diorama.figures.cast import load_cast
 from diorama.media import store
 from diorama.media.images import save_image
@@ -24,7 +24,7 @@ from diorama.pipelines import animate_open, rig_body, rig_plain, rig_source
 from diorama.pipelines import rig as rig_module
 from diorama.pipelines.rig import rig
 from diorama.pipelines.rig_config import RigConfig
-from diorama.pipelines.rig_mesh import skinned
+from diorama.pipelines.rig_mesh import opened
 from diorama.pipelines.rig_motion import motions_of
 from diorama.pipelines.rig_source import Rigged, rigged_source
 from diorama.rigging.swing import range_of_motion
@@ -175,12 +175,20 @@ def test_a_model_with_a_skin_keeps_it_and_gets_the_motion(tmp_path: Path, monkey
     assert any("keeps its skin" in note for note in result.notes)
     with pytest.raises(UsageError, match="a model with a skin and --parts"):
         rig(tmp_path / "in.glb", tmp_path / "no.glb", RigConfig(motion="walk", parts=3))
+    monkeypatch.setattr(rig_module, "animate_glb", _cannot)
+    with pytest.raises(MediaError, match="uneven"):  # never without the animations that it has
+        rig(tmp_path / "in.glb", tmp_path / "no.glb", RigConfig(motion="walk", bare=True))
+    assert not list(tmp_path.glob("no*"))
+
+
+def _cannot(*_: object) -> None:
+    raise MediaError("its joints hang under uneven scales")
 
 
 def test_several_skins_on_one_skeleton_move_together(tmp_path: Path) -> None:
     figure = _figure()
     write_glb(tmp_path / "in.glb", [figure, figure])
-    found = skinned(tmp_path / "in.glb")
+    found = opened(tmp_path / "in.glb").figure
     assert found is not None
     assert len(found.mesh.vertices) == 2 * len(figure.mesh.vertices)
 

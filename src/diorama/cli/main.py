@@ -1,5 +1,6 @@
 """Parse, dispatch to a command, and turn every failure into one line and an exit code."""
 
+import ast
 import difflib
 import io
 import itertools
@@ -27,6 +28,8 @@ from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, 
 
 UNFIT = re.compile(r"Error parsing (--\S+): no type matching \{None\}\|\{?([A-Z ]+)\}? could be .* from \[(.*)\]\.?")
 """What tyro says of an option with another number or kind of values."""
+FLOAT = "could not convert string to float"
+NO_NUMBER = re.compile(rf"Error parsing (--\S+): ({FLOAT}|invalid literal for int\(\) with base 10): '(.*?)'")
 Command: TypeAlias = (
     Annotated[StereoCommand, tyro.conf.subcommand("stereo")]
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
@@ -127,12 +130,15 @@ def _refusal(box: str, given: list[str]) -> UsageError:
 
 def _said(what: str) -> str:
     """Values that do not fit an option, in the user's words rather than the parser's."""
+    if found := NO_NUMBER.search(what):
+        return f"{found[1]} {found[3]}: expected a {'number' if found[2] == FLOAT else 'whole number'}"
     found = UNFIT.search(what)
     if found is None:
         return what
-    option, kinds, given = found[1], found[2].split(), found[3].replace("'", "").replace(",", "")
+    option, kinds, given = found[1], found[2].split(), " ".join(ast.literal_eval(f"[{found[3]}]"))
     kind = "number" if "FLOAT" in kinds else "whole number"
-    return f"{option} {given or '(nothing)'}: expected {len(kinds)} {kind}{'s' if len(kinds) > 1 else ''}"
+    wanted = f"{len(kinds)} {kind}s" if len(kinds) > 1 else f"a {kind}"
+    return f"{option} {given or '(nothing)'}: expected {wanted}"
 
 
 def _guarded(command: Runnable) -> int:

@@ -67,8 +67,9 @@ class MadeViews:
         images: colours on white.
         colored: parts in their colours on white.
         azimuths: of the views against the input view, radians.
-        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is or it is not known.
-        elevation: of the cameras in the first frame, degrees.
+        depth: along the cameras' axes, radii of the ball that they hold, 0 where nothing is or it is not known; None
+            where nothing is known of it.
+        elevation: of the cameras in the first frame, degrees; None where it is not known.
     """
 
     images: UInt8[np.ndarray, "v t h w 3"]

@@ -22,7 +22,7 @@ from diorama.media.recipe import Input, Recipe, write_sidecar
 from diorama.media.safe import local_path
 from diorama.pipelines.animate_motion import check_motion
 from diorama.pipelines.animate_open import path_of
-from diorama.pipelines.part_views import overview
+from diorama.pipelines.part_views import is_views, overview
 from diorama.pipelines.rig_config import RigConfig
 from diorama.pipelines.rig_film import turn_of, write_turn
 from diorama.pipelines.rig_mesh import MESHES
@@ -34,8 +34,6 @@ from diorama.rigging.edit import read_edits
 
 MODEL, MOTION = ".glb", ".bvh"
 SHEET = "_views.png"
-BESIDE = (".html", ".mp4", SHEET, MOTION)
-"""What may stand beside a model."""
 NOTES = 1000
 """Characters of notes that a recipe holds."""
 NETWORKS = ("model", "segmenter")
@@ -48,7 +46,7 @@ class RigResult:
 
     Attributes:
         files: the model or the motion that was asked for.
-        extras: beside it: page, turntable, motion.
+        extras: beside it: page, turntable, motion, and a sheet of the views that were made of a picture.
         joints, parts, vertices: how many.
         motions: names of the animations, with their frames.
         seconds: of the run.
@@ -125,11 +123,13 @@ def _target(source: str | Path, output: str | Path, config: RigConfig, *, overwr
 
 
 def _endings(source: str | Path, target: Path, config: RigConfig) -> tuple[str, ...]:
-    """What may be written beside a target; a mesh alone shows no motion, and is not guessed from a view."""
+    """What may be written beside a target: only clips and views show a motion, only pictures and clips make views."""
     if target.suffix.lower() == MOTION:
         return ()
     mesh = Path(source).suffix.lower() in MESHES
-    return tuple(e for e in BESIDE if not (mesh and e in (SHEET, MOTION)) and not (config.bare and e != MOTION))
+    known = mesh or is_views(Path(source)) or ("#" in str(source) and not Path(source).exists())
+    others = () if config.bare else (".html", ".mp4", *(() if known else (SHEET,)))
+    return others if mesh else (*others, MOTION)
 
 
 def _check_files(source: str | Path, config: RigConfig) -> None:
@@ -195,13 +195,14 @@ def _written(
 
 
 def _write_model(found: Rigged, motions: Mapping[str, Motion], target: Path, progress: Progress) -> None:
-    """The model: the user's own file with a skin or motions more where that can be kept, else a new one."""
+    """The model: the user's own file with a skin more where that can be kept, or motions more; else a new one."""
+    if found.kept is not None and found.whole:
+        animate_glb(found.kept, target, motions)
+        progress.note("the model keeps its skin and its animations; the motion is added (--again makes a new skin)")
+        return
     if found.kept is not None:
         try:
-            if found.whole:
-                animate_glb(found.kept, target, motions)
-            else:
-                graft_glb(found.kept, target, found.figure, motions, name=target.stem)
+            graft_glb(found.kept, target, found.figure, motions, name=target.stem)
         except MediaError as error:
             progress.note(f"the file cannot be kept as it is ({error.what}): surface and colours are written anew")
         else:
@@ -215,7 +216,7 @@ def _beside(target: Path, ending: str) -> Path:
 
 def _plain(value: Scalar | tuple[float, ...]) -> Scalar:
     """An option as a recipe holds it: several numbers as on the command line."""
-    return " ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
+    return " ".join(map(repr, value)) if isinstance(value, tuple) else value
 
 
 def _recipe(found: Rigged, config: RigConfig, told: Sequence[str]) -> Recipe:
@@ -225,5 +226,7 @@ def _recipe(found: Rigged, config: RigConfig, told: Sequence[str]) -> Recipe:
     options |= {name: Path(given).name for name, given in _files_in(config).items()}
     given = [Path(name) for option, name in _files_in(config).items() if option not in NETWORKS and name]
     inputs = tuple(Input.of(path) for path in (*found.inputs, *given) if path.is_file())
-    notes = json.dumps(told)[:NOTES]
+    kept = list(told)
+    while len(notes := json.dumps(kept)) > NOTES:
+        kept.pop()
     return Recipe("rig", options, inputs, config.seed, diorama.__version__, {"notes": notes})

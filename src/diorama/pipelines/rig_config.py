@@ -44,7 +44,7 @@ class RigConfig(PartsConfig):
     again: bool = False
     """Rig anew what already has a skin."""
     bare: bool = False
-    """Only the model: no page, no turntable."""
+    """Only the model: no page, no turntable, no sheet of views."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

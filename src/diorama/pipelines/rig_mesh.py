@@ -1,6 +1,7 @@
 """Meshes of files: their surface, the parts that colours tell, the skin and the skeleton that they have."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,54 @@ FEW = 64
 """Different colours of vertices up to which they are taken for parts."""
 
 
-def skinned(path: Path) -> Figure | None:
-    """The figure of a model that has a skin: of several skeletons that with most joints, with all skins on it."""
-    if path.suffix.lower() not in MODELS:
-        return None
-    figures = read_glb(path).figures
-    if not figures:
-        return None
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file with a surface.
+
+    Attributes:
+        mesh: all of its surfaces.
+        kept: the file itself, where its materials can be kept.
+        figure: its own skin, where it has one: of several skeletons that with most joints, with all skins on it.
+        notes: what is lost in a new skin.
+    """
+
+    mesh: Mesh
+    kept: Path | None = None
+    figure: Figure | None = None
+    notes: tuple[str, ...] = ()
+
+
+def opened(path: Path) -> Opened:
+    """Read a model or a mesh.
+
+    Raises:
+        UsageError: another kind of file, or one without a surface.
+        LimitError: too many faces.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in MESHES:
+        raise UsageError(f"a mesh of the kind {suffix or '(none)'!r}", path, f"give one of {', '.join(MESHES)}")
+    if suffix not in MODELS:
+        return _checked(Opened(read_obj(path) if suffix == ".obj" else read_ply(path)), path)
+    asset = read_glb(path)
+    surfaces = [*asset.meshes, *(figure.mesh for figure in asset.figures)]
+    if not surfaces:
+        raise UsageError("no surface in it", path, "give a model with triangles")
+    mesh = joined(surfaces)
+    if not asset.figures:
+        return _checked(Opened(mesh, path), path)
+    lost = f"it is written anew without its old skin and motions; of its materials {_looks(mesh)} remain"
+    return _checked(Opened(mesh, None, _own_figure(asset.figures), (lost,)), path)
+
+
+def _checked(found: Opened, path: Path) -> Opened:
+    if len(found.mesh.faces) > MOST_FACES:
+        raise LimitError(f"{len(found.mesh.faces)} faces, at most {MOST_FACES}", path, "reduce the mesh first")
+    return found
+
+
+def _own_figure(figures: Sequence[Figure]) -> Figure:
+    """The skins on the skeleton with most joints, as one figure."""
     first = max(figures, key=lambda figure: len(figure.skeleton))
     return _together([figure for figure in figures if _alike(figure.skeleton, first.skeleton)])
 
@@ -55,30 +97,6 @@ def parts_of_colors(mesh: Mesh) -> Int64[np.ndarray, " n"] | None:
     if not 2 <= len(colors) <= FEW or len(colors) * 8 > len(mesh.vertices):
         return None
     return labels.reshape(-1).astype(np.int64)
-
-
-def plain_mesh(path: Path, *, again: bool) -> tuple[Mesh, Path | None, tuple[str, ...]]:
-    """The surface of a file, the file itself where its materials can be kept, and what is lost where not."""
-    suffix = path.suffix.lower()
-    if suffix not in MESHES:
-        raise UsageError(f"a mesh of the kind {suffix or '(none)'!r}", path, f"give one of {', '.join(MESHES)}")
-    kept: Path | None = None
-    notes: tuple[str, ...] = ()
-    if suffix in (".glb", ".gltf"):
-        asset = read_glb(path)
-        if asset.figures and not again:
-            raise UsageError("it has a skin already", path, "--motion moves it as it is; --again makes a new one")
-        surfaces = [*asset.meshes, *(figure.mesh for figure in asset.figures)]
-        if not surfaces:
-            raise UsageError("no surface in it", path, "give a model with triangles")
-        mesh, kept = joined(surfaces), None if asset.figures else path
-        if kept is None:
-            notes = (f"it is written anew without its old skin and motions; of its materials {_looks(mesh)} remain",)
-    else:
-        mesh = read_obj(path) if suffix == ".obj" else read_ply(path)
-    if len(mesh.faces) > MOST_FACES:
-        raise LimitError(f"{len(mesh.faces)} faces, at most {MOST_FACES}", path, "reduce the mesh first")
-    return mesh, kept, notes
 
 
 def _looks(mesh: Mesh) -> str:
@@ -121,9 +139,9 @@ def skeleton_of(path: Path) -> Skeleton:
     """
     if path.suffix.lower() == ".bvh":
         return read_bvh(path).skeleton
-    if path.suffix.lower() not in (".glb", ".gltf"):
+    if path.suffix.lower() not in MODELS:
         raise UsageError(f"a skeleton of the kind {path.suffix or '(none)'!r}", "--skeleton", "give a GLB or BVH file")
     asset = read_glb(path)
     if not asset.figures:
         raise UsageError("no skeleton in it", path, "give a model with a skin")
-    return asset.figures[0].skeleton
+    return max(asset.figures, key=lambda figure: len(figure.skeleton)).skeleton

@@ -16,7 +16,7 @@ from diorama.media.images import is_image
 from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
 from diorama.pipelines.rig_config import FOR_PARTS, RigConfig
-from diorama.pipelines.rig_mesh import MESHES, parts_of_colors, plain_mesh, skeleton_of, skinned
+from diorama.pipelines.rig_mesh import MESHES, opened, parts_of_colors, skeleton_of
 from diorama.pipelines.rig_refine import Refine, refiner
 from diorama.pipelines.rig_views import (
     checked_hull,
@@ -231,10 +231,12 @@ def _surface(
     """
     cameras = views.cameras
     if config.mesh:
-        mesh, kept, notes = plain_mesh(Path(config.mesh), again=config.again)
-        way, more = laid_into(mesh, inside[:, 0], cameras, views.radius, progress)
-        _tell(notes + more, progress)
-        return mesh, way.cameras(cameras), kept
+        given = opened(Path(config.mesh))
+        if given.figure is not None and not config.again:
+            raise UsageError("it has a skin already", config.mesh, "--again makes a new one, without its motions")
+        way, notes = laid_into(given.mesh, inside[:, 0], cameras, views.radius, progress)
+        _tell(given.notes + notes, progress)
+        return given.mesh, way.cameras(cameras), given.kept
     hull, notes = checked_hull(inside[:, 0], cameras, views.radius, config.cells, depth=seen_depth(views))
     _tell(notes, progress)
     way = standing(hull, config.height)
@@ -261,11 +263,11 @@ def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
     given = config.given("mesh")
     if given:
         raise UsageError("--mesh with an input that is a mesh", "--mesh", "leave it out; the input is what is rigged")
-    figure = skinned(path) if config.motion and not config.again else None
-    if figure is not None:
-        return _of_skin(path, figure, config, progress)
-    mesh, kept, notes = plain_mesh(path, again=config.again)
-    _tell(notes, progress)
+    found = opened(path)
+    if found.figure is not None and not config.again:
+        return _of_skin(path, found.figure, config, progress)
+    _tell(found.notes, progress)
+    mesh = found.mesh
     labels = parts_of_colors(mesh)
     skeleton = Path(config.skeleton) if config.skeleton else None
     draft = None if labels is None or skeleton is not None else drafted(mesh, labels, config, progress)
@@ -274,22 +276,24 @@ def _of_mesh(path: Path, config: RigConfig, progress: Progress) -> Rigged:
         progress.note("the mesh is bound to the skeleton of its motion")
     if skeleton is not None:
         rig = _bound(mesh, skeleton, config, progress)
-        return Rigged(rig.figure, kept=kept, inputs=(path,))
+        return Rigged(rig.figure, kept=found.kept, inputs=(path,))
     if draft is None:
         from diorama.pipelines.rig_plain import parts_of_mesh
 
         draft = drafted(mesh, parts_of_mesh(mesh, config, progress), config, progress)
-    return Rigged(draft.rig(config.softness).figure, kept=kept, inputs=(path,))
+    return Rigged(draft.rig(config.softness).figure, kept=found.kept, inputs=(path,))
 
 
 def _of_skin(path: Path, figure: Figure, config: RigConfig, progress: Progress) -> Rigged:
     """A model with its own skin, which stays as it is: it gets a motion."""
+    if not config.motion:
+        raise UsageError("it has a skin already", path, "--motion moves it as it is; --again makes a new one")
     others = config.given("edit", "parts", "skeleton")
     if others:
         fix = "add --again for a new skin, or leave it out: the model moves by the skin it has"
         raise UsageError(f"a model with a skin and {' and '.join(others)}", path, fix)
-    _idle(("names", "softness", "height", "cells", "model", "segmenter"), "a skin that stays", config, progress)
-    progress.note("the model keeps its skin and its animations; the motion is added (--again makes a new skin)")
+    idle = ("names", "softness", "height", "cells", "model", "segmenter", "steps", "guidance")
+    _idle(idle, "a skin that stays", config, progress)
     return Rigged(figure, kept=path, whole=True, inputs=(path,))
 
 

@@ -10,7 +10,6 @@ from diorama.core.figure import Motion, Skeleton
 from diorama.core.rotations import from_matrix, steady, to_matrix
 from diorama.errors import LimitError, MediaError, UsageError
 from diorama.media.atomic import write_bytes
-from diorama.media.mesh._glb_bytes import Buffer
 from diorama.media.mesh._gltf_motion import MOST_POSES
 from diorama.media.mesh._gltf_nodes import Nodes, read_nodes
 from diorama.media.mesh._gltf_rig import Channels, free_name, xyzw
@@ -20,7 +19,7 @@ from diorama.media.mesh.glb_read import read_skins, rules_kept
 from diorama.media.safe import local_path
 
 STILL = 1e-6
-"""What of a node changes by less, of its size, gets no channel."""
+"""What of a node changes by less (turns; shifts, of the skeleton's size) gets no channel."""
 
 
 def animate_glb(source: Path, path: Path, motions: Mapping[str, Motion]) -> None:
@@ -44,51 +43,55 @@ def animate_glb(source: Path, path: Path, motions: Mapping[str, Motion]) -> None
     with rules_kept(source):
         document = Source(source)
         nodes = read_nodes(document)
-        skin = _skin(read_skins(document, nodes)[0], motions, source)
+        skins = _skins(read_skins(document, nodes)[0], motions, source)
         buffer = Grown(document)
-        for node in skin.chain:
-            if node in nodes.fixed:
-                _spell_out(document, node, nodes.fixed[node])
+        for node in {node for skin in skins for node in skin.chain} & set(nodes.fixed):
+            _spell_out(document, node, nodes.fixed[node])
         for title, motion in motions.items():
-            if len(motion) * len(skin.chain) > MOST_POSES:
-                raise LimitError(f"{len(motion)} frames of {len(skin.chain)} joints", title, "cut the motion")
-            _add(document, buffer, nodes, skin, motion, free_name(document.json, "animations", title))
+            if len(motion) * len(motion.skeleton) > MOST_POSES:
+                raise LimitError(f"{len(motion)} frames of {len(motion.skeleton)} joints", title, "cut the motion")
+            channels = Channels(document.json, buffer, motion, free_name(document.json, "animations", title))
+            for chain in dict.fromkeys(skin.chain for skin in skins):
+                _add(channels, document.path, nodes, chain, motion)
+            channels.close()
         data = buffer.file()
     write_bytes(path, data)
 
 
-def _skin(skins: list[Skin], motions: Mapping[str, Motion], source: Path) -> Skin:
-    """The skin that the motions are for."""
-    for skin in skins:
-        own = skin.figure.skeleton
-        if all(_same(own, motion.skeleton) for motion in motions.values()):
-            return skin
-    raise UsageError("no skin with the joints of the motions", source, "retarget them to one of its figures first")
+def _skins(skins: list[Skin], motions: Mapping[str, Motion], source: Path) -> list[Skin]:
+    """The skins that the motions are for: exporters write the same joints again for each piece of clothing."""
+    asked = [motion.skeleton for motion in motions.values()]
+    found = [skin for skin in skins if all(_same(skin.figure.skeleton, each) for each in asked)]
+    if not found:
+        raise UsageError("no skin with the joints of the motions", source, "retarget them to one of its figures first")
+    return found
 
 
 def _same(one: Skeleton, other: Skeleton) -> bool:
     return one.names == other.names and np.array_equal(one.parents, other.parents) and np.allclose(one.rest, other.rest)
 
 
-def _add(document: Source, buffer: Buffer, nodes: Nodes, skin: Skin, motion: Motion, title: str) -> None:
-    channels, moved = Channels(document.json, buffer, motion, title), _moved(motion)
-    rest, above = nodes.rest(), nodes.above(set(skin.chain))
-    place = {node: joint for joint, node in enumerate(skin.chain)}
-    for joint, node in enumerate(skin.chain):
+def _add(channels: Channels, path: Path, nodes: Nodes, chain: tuple[int, ...], motion: Motion) -> None:
+    """What the nodes of joints do; the first one always has a channel, as no animation may be empty."""
+    moved, rest, above = _moved(motion), nodes.rest(), nodes.above(set(chain))
+    size = float(np.ptp(motion.skeleton.joints, axis=0).max())
+    place = {node: joint for joint, node in enumerate(chain)}
+    first = next(node for node in chain if node != ADDED)
+    for joint, node in enumerate(chain):
         if node == ADDED:
             continue
         parent, nearest = int(nodes.parents[node]), int(above[node])
         known = np.linalg.inv(rest[parent]) if parent >= 0 else np.eye(4)
         against = np.linalg.inv(moved[:, place[nearest]]) if nearest >= 0 else np.eye(4)
         local = known @ against @ moved[:, joint] @ rest[node]
-        turns = _turns(local[:, :3, :3], document.path)
-        still = _turns((known @ rest[node])[None, :3, :3], document.path)
+        before = (known @ rest[node])[None]
+        mirrored = np.ones(3) if node in nodes.fixed else np.where(nodes.scale[node] < 0, -1, 1)
+        turns, still = (_turns(frames[:, :3, :3] * mirrored, path) for frames in (local, before))
         if np.abs(turns - still).max() > STILL:
             channels.add(node, "rotation", xyzw(steady(from_matrix(turns))))
-        places = local[:, :3, 3]
-        if np.abs(places - (known @ rest[node])[:3, 3]).max() > STILL * max(float(np.abs(places).max()), 1e-9):
+        places, unit = local[:, :3, 3], float(np.linalg.norm(known[:3, 0]))
+        if node == first or np.abs(places - before[:, :3, 3]).max() > STILL * max(unit * size, 1e-9):
             channels.add(node, "translation", places.astype(np.float32))
-    channels.close()
 
 
 def _moved(motion: Motion) -> Float64[np.ndarray, "t j 4 4"]:

@@ -167,7 +167,6 @@ class SmallPartsRecipe(Recipe):
         shares = branches[0] if self.stage == 1 else (branches[0] + PARTS_COUNT * branches[1]) / (1 + PARTS_COUNT)
         total = shares.mean()
         terms = {name: branch.mean() for name, branch in zip(("rgb", "part"), branches, strict=False)}
-        terms["late"] = _mean(shares, angle > 0.4 * torch.pi)
         if self.stage == 2 and self.contrast > 0:
             projector = networks["projector"]
             assert isinstance(projector, PartProjector)
@@ -177,7 +176,10 @@ class SmallPartsRecipe(Recipe):
 
     @torch.no_grad()
     def measure(self, networks: Networks) -> dict[str, float]:
-        """The loss of the first step of sampling, on held-out objects: the first guess, and what is made of it."""
+        """The loss of one step from the first guess, on held-out objects, and of the guess itself.
+
+        As sampling begins, but that the input view is not known here and counts too.
+        """
         network = networks["parts-s"]
         assert isinstance(network, PartsNet)
         device, total, guess = next(network.parameters()).device, 0.0, 0.0
@@ -234,10 +236,6 @@ def tensors_of(seen: Object) -> dict[str, Shaped[torch.Tensor, "..."]]:
         "ids": ids.unflatten(0, (seen.parts.shape[1], -1)),
         "azimuth": torch.from_numpy(seen.azimuths),
     }
-
-
-def _mean(values: Float[torch.Tensor, " b"], of: Shaped[torch.Tensor, " b"]) -> Float[torch.Tensor, ""]:
-    return (values * of).sum() / of.sum().clamp(min=1)
 
 
 def stage1(config: TrainConfig) -> SmallPartsRecipe:
