@@ -359,7 +359,7 @@ def test_pictures_go_through_the_generator_and_its_views_become_a_model(
     assert result.parts == 4
     assert any("plain white background" in note for note in result.notes)
     recipe = read_recipe(result.files[0])
-    assert ([given.name for given in recipe.inputs], recipe.options["guidance"]) == (["in.png"], "1 1.2")
+    assert ([given.name for given in recipe.inputs], recipe.options["guidance"]) == (["in.png"], "1.0 1.2")
 
 
 def test_a_generator_in_a_file_says_the_same_each_time(tmp_path: Path) -> None:
