@@ -240,7 +240,7 @@ GENERATORS = (
 
 
 def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
-    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 2}[name]
+    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 10}[name]
     return Weights(
         name, question, "diorama", tuple(sha256), "Apache-2.0", True, size, sha256, about=about, packaged=folder
     )
@@ -266,7 +266,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: an object from all around, in colours and parts",
-        {"parts-s.safetensors": "09454b7fa663b0e3533fd317cfb1609aee374c60a645b78cb43d979053a107d4"},
+        {"parts-s.safetensors": "a3814ee1ebf0ceb62b9182c2faa8a053ad62788176def916542a99626d5ba57e"},
     ),
     _embedded(
         "depth-s",

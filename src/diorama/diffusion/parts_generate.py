@@ -24,9 +24,6 @@ EMBEDDED = Path(__file__).parent / "data" / "parts-s.safetensors"
 SIZE, VIEWS, WINDOW = 128, 8, 4
 """Pixels a side, views and frames that the embedded network is made for."""
 SIGMA_MIN, SIGMA_MAX = 0.02, 60.0
-START = 0.4
-"""Noise under which the first guess is laid; the embedded network is trained most for what lies on the way from
-there (`train.recipes.parts_small`)."""
 PAPER = 200
 """Least brightness of every channel of colours and part map, 0 to 255, of what is paper: blurred borders end there."""
 
@@ -41,15 +38,15 @@ class PartsSampleConfig:
         guidance: of the first and the last frame, linear in between (sp4d.md 1.8).
         views: around the object, evenly; the first is the input view.
         seed: of the noise.
-        start: noise (sigma) under which the first guess is laid to begin with, `SIGMA_MIN` to `SIGMA_MAX`; most of it
-            is believed at 0.2, nothing at 60.
+        start: noise (sigma) under which the first guess is laid to begin with, `SIGMA_MIN` to `SIGMA_MAX`: its outlines
+            are believed at 0.2, and haze at 0.4, with the embedded network; nothing of it at 60.
     """
 
     steps: int = 1
     guidance: tuple[float, float] = (1.0, 1.0)
     views: int = VIEWS
     seed: int = 0
-    start: float | int = START
+    start: float | int = 0.2
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.views < 2 or self.seed < 0 or not all(0 <= g <= 20 for g in self.guidance):

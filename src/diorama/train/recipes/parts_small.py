@@ -14,7 +14,6 @@ from torch import nn
 
 from diorama.diffusion.parts_generate import (
     SIGMA_MIN,
-    START,
     PartsGenerator,
     PartsSampleConfig,
     as_pictures,
@@ -47,6 +46,8 @@ LEAST = 6
 """Positions of a region that the contrastive loss looks at."""
 PARTS_COUNT = 2.0
 """What the error of part maps counts against that of colours."""
+START = 0.4
+"""Noise under which the first guess is laid where the way from it to the truth begins; sampling may begin later."""
 FROM_GUESS = 0.75
 """Share of the samples that lie on the way from the first guess to the truth; the others from noise."""
 MEASURED = 12
