@@ -10,6 +10,8 @@ from diorama.core.mesh import Mesh
 from diorama.figures.cast import load_cast
 from diorama.figures.names import NEEDED, roles_of
 from diorama.rigging._edits import Merge, Rename, Reroot
+from diorama.rigging._humanoid import _foot
+from diorama.rigging._limbs import Parts
 from diorama.rigging.draft import Draft, draft_of
 from diorama.rigging.edit import edited
 from diorama.rigging.names import descriptive_names, humanoid_names, humanoid_roles, named
@@ -90,6 +92,14 @@ def test_parts_of_several_bones_are_called_by_the_first(
     assert found is not None
     assert {name: found[draft.names.index(name)] for name in said} == said
     assert len(set(found)) == len(found)
+
+
+def test_a_foot_is_found_where_the_lowest_part_is_a_side_branch(person: Draft) -> None:
+    parts = Parts(person)
+    leg = parts.limb(person.names.index("left_thigh"), person.names.index("hips"))
+    branched = replace(leg, chain=leg.chain[:2], others=leg.chain[2:] + leg.others)
+    assert np.allclose(_foot(parts, branched), _foot(parts, leg), atol=1e-3)
+    assert np.abs(_foot(parts, leg)).max() > 0.01
 
 
 def test_what_has_no_counterpart_keeps_its_name_unless_it_is_taken() -> None:

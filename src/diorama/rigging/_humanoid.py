@@ -166,7 +166,7 @@ def _facing(parts: Parts, body: Body) -> Body:
 
 def _foot(parts: Parts, leg: Limb) -> Place:
     """From the ankle to the middle of the sole, of the height."""
-    points = np.concatenate([parts.points[part] for part in leg.chain])
+    points = np.concatenate([parts.points[part] for part in leg.parts])  # the lowest may be of none of the chain
     up = (points[:, 1] - leg.low) / max(float(leg.start[1] - leg.low), 1e-9)
     sole, ankle = points[up < 0.08], points[(up > 0.15) & (up < 0.3)]
     if not len(ankle):
