@@ -119,6 +119,19 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_pictures_in_which_each_face_has_its_own_place_are_not_reduced(tmp_path: Path) -> None:
+    mesh = load_cast().figure("Hana").mesh
+    faces = np.arange(3 * len(mesh.faces), dtype=np.int32).reshape(-1, 3)
+    alone = replace(
+        mesh, uvs=np.zeros((faces.size, 2), np.float32), uv_faces=faces, texture=np.zeros((8, 8, 3), np.uint8)
+    )
+    for given, smaller in ((alone, 9729), (replace(alone, uvs=alone.uvs[:3], uv_faces=faces * 0), 9987)):
+        write_glb(tmp_path / "a.glb", given)
+        data = (tmp_path / "a.glb").read_bytes()
+        document = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+        assert document["samplers"][document["textures"][0]["sampler"]]["minFilter"] == smaller
+
+
 def test_bodies_and_clothes_share_a_texture(tmp_path: Path) -> None:
     figure = person()
     write_glb(tmp_path / "one.glb", figure)

@@ -61,6 +61,20 @@ def box_of(alpha: np.ndarray) -> tuple[int, int]:
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
 
 
+def test_a_box_chooses_what_stands_before_a_plain_background_and_it_is_followed(tmp_path: Path) -> None:
+    def both(step: int) -> np.ndarray:
+        return over(disc(115 - 4 * step, 60, 30), over(disc(35 + 4 * step, 70, 14), (255, 255, 255), (20, 60, 200)))
+
+    one = cutouts(saved(tmp_path, both(0)), CutoutConfig(box=(0.05, 0.35, 0.4, 0.8)), size=64)
+    assert (one.frames[0][one.alpha[0] > 0.9][:, 2] > 150).all(), "the small blue one"
+    assert any("plain white background in the box" in note for note in one.notes)
+    clip = cutouts(
+        saved(tmp_path, *(both(step) for step in range(4))), CutoutConfig(box=(0.05, 0.35, 0.4, 0.8)), size=64
+    )
+    assert len(clip) == 4
+    assert (clip.frames[3][clip.alpha[3] > 0.9][:, 2] > 150).all()
+
+
 @pytest.mark.parametrize("behind", [(255, 255, 255), (30, 160, 60), (128, 128, 128)])
 def test_before_a_plain_background_edges_are_soft_and_keep_nothing_of_it(
     tmp_path: Path, behind: tuple[int, int, int]

@@ -100,6 +100,11 @@ def test_files_of_our_kind_are_known_with_and_without_a_network_of_views(tmp_pat
     assert not is_own(str(tmp_path))
 
 
+def test_a_model_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a model, where a picture or a clip is wanted"):
+        parts(tmp_path / "in.glb", tmp_path / "out")
+
+
 def _views_of_a_box(*_: object) -> tuple[PartViews, tuple[str, ...]]:
     inside = np.zeros((2, 1, 8, 8), bool)
     inside[..., 2:6, 2:6] = True

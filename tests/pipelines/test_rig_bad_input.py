@@ -385,7 +385,7 @@ def test_edits_that_cannot_be_done(name: str, tmp_path: Path) -> None:
 
 def test_bones_that_nobody_knows(tmp_path: Path) -> None:
     source = _ply(tmp_path / "in.ply")
-    _refused(UsageError, r"no joint for hips.*the joints here are part.*--names", source, tmp_path, motion="walk")
+    _refused(UsageError, r"no joint for hips.*the joints here are part.*a person's", source, tmp_path, motion="walk")
     _refused(UsageError, "no motion 'fly away'.*walk", source, tmp_path, motion="fly away")
     _refused(UsageError, "a skeleton of the kind '.ply'", source, tmp_path, skeleton=str(source))
     write_glb(tmp_path / "still.glb", _mesh())

@@ -166,7 +166,8 @@ def test_a_model_with_a_skin_keeps_it_and_gets_the_motion(tmp_path: Path, monkey
     figure = load_cast().figure(load_cast().names[0])
     write_glb(tmp_path / "in.glb", figure, {"own": range_of_motion(figure.skeleton, fps=12)[:4]})
     result = rig(tmp_path / "in.glb", tmp_path / "out.glb", RigConfig(motion="walk"))
-    assert list(result.motions) == ["walk"]
+    assert list(result.motions) == ["own", "walk"]
+    assert 'data-newest="1"' in (tmp_path / "out.html").read_text(encoding="utf-8")
     made, given = read_glb(result.files[0]), read_glb(tmp_path / "in.glb")
     assert list(made.motions) == ["own", "walk"]
     assert np.array_equal(made.figures[0].skin_weights, given.figures[0].skin_weights)
@@ -191,6 +192,18 @@ def test_several_skins_on_one_skeleton_move_together(tmp_path: Path) -> None:
     found = opened(tmp_path / "in.glb").figure
     assert found is not None
     assert len(found.mesh.vertices) == 2 * len(figure.mesh.vertices)
+
+
+def test_folders_of_views_without_their_description_are_told_so(tmp_path: Path) -> None:
+    save_image(tmp_path / "sheet.png", np.zeros((64, 64, 3), np.uint8))
+    (tmp_path / "rgb").mkdir()
+    with pytest.raises(UsageError, match=r"a folder of views without parts\.json"):
+        rig(tmp_path, tmp_path.with_suffix(".glb"))
+
+
+def test_a_dance_that_a_creature_cannot_follow_is_said_to_be_a_persons(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="dances are a person's"):
+        motions_of(Rigged(_figure()), RigConfig(motion="walk"), Silent())
 
 
 def test_what_is_not_for_a_mesh_is_refused(tmp_path: Path) -> None:

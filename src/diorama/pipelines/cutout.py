@@ -114,10 +114,11 @@ def _searched(clip: Clip, config: CutoutConfig, told: Progress, where: str) -> t
         notes.append("the subject is what is not transparent")
         return _told_apart(clip, lambda view: view.alpha, notes), notes
     asked = config.subject == "person" or config.person is not None
-    backdrop = None if asked or config.box is not None else backdrop_of(_opaque(first).image)
+    backdrop = None if asked else backdrop_of(_opaque(first).image)
     if backdrop is not None:
-        notes.append(f"the subject is what differs from the plain {backdrop.name} background")
-        return _before(backdrop, clip, where, notes), notes
+        within = "" if config.box is None else " in the box"
+        notes.append(f"the subject is what differs from the plain {backdrop.name} background{within}")
+        return _before(backdrop, clip, config.box, where, notes), notes
     free = config.subject == "auto" and config.box is None
     if asked or (free and people_available() and people.anybody(clip)):
         seen = people.follow_person(clip, config.person, told, where)
@@ -184,12 +185,25 @@ def _opaque(view: View) -> View:
     return replace(view, image=np.rint(view.image * share + 255 * (1 - share)).astype(np.uint8), alpha=None)
 
 
-def _before(first: Backdrop, clip: Clip, where: str, notes: list[str]) -> Found:
-    """What stands before a background that is plain in the first frame, and may change slowly."""
+def _before(
+    first: Backdrop, clip: Clip, box: tuple[float, float, float, float] | None, where: str, notes: list[str]
+) -> Found:
+    """What stands before a background that is plain in the first frame, and may change slowly.
+
+    A box holds it in the first of the chosen frames; from there it is followed.
+    """
 
     def cover(view: View) -> Alpha | None:
         image = _opaque(view).image
-        return keyed(image, backdrop_of(image) or first)
+        alpha = keyed(image, backdrop_of(image) or first)
+        if alpha is None or box is None or view.index != clip.picks[0]:
+            return alpha
+        height, width = alpha.shape
+        left, right = (round(end * width) for end in box[::2])
+        top, bottom = (round(end * height) for end in box[1::2])
+        held = np.zeros_like(alpha)
+        held[top:bottom, left:right] = alpha[top:bottom, left:right]
+        return held
 
     seen = False
     for view, alpha in _told_apart(clip, cover, notes):

@@ -74,6 +74,8 @@ def parts(
 
 def views_of_source(source: str | Path, config: PartsConfig, progress: Progress) -> tuple[PartViews, tuple[str, ...]]:
     """The subject of a picture or a clip from all around, and what is to be known of it."""
+    if Path(source).suffix.lower() in (".glb", ".gltf", ".obj", ".ply"):
+        raise UsageError("a model, where a picture or a clip is wanted", source, "diorama rig takes models")
     released = not is_own(config.model)
     cut = cutouts(source, config, size=512 if released else 128, progress=progress)
     if released:

@@ -16,7 +16,7 @@ from diorama.media.atomic import hidden_sibling, sweep, write_bytes
 from diorama.media.fields import Scalar
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
-from diorama.media.mesh import animate_glb, graft_glb, write_glb
+from diorama.media.mesh import animate_glb, graft_glb, read_glb, write_glb
 from diorama.media.motion.bvh import write_bvh
 from diorama.media.recipe import Input, Recipe, write_sidecar
 from diorama.media.safe import local_path
@@ -99,10 +99,16 @@ def rig(
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command again") from stop
     figure = found.figure
-    counts = {name: len(motion) for name, motion in motions.items()}
+    counts = {name: len(motion) for name, motion in _inside(target, found, motions).items()}
     sizes = len(figure.skeleton), len(figure.parts), len(figure.mesh.vertices)
     beside = tuple(target.with_name(extra.name) for extra in extras)
     return RigResult((target,), beside, *sizes, counts, time.perf_counter() - began, tuple(told.notes))
+
+
+def _inside(target: Path, found: Rigged, motions: Mapping[str, Motion]) -> Mapping[str, Motion]:
+    """The animations of what was made: those of the user's own model are in it, too."""
+    own = found.whole and target.suffix.lower() == MODEL
+    return read_glb(target).motions if own else motions
 
 
 def _target(source: str | Path, output: str | Path, config: RigConfig, *, overwrite: bool) -> Path:
@@ -185,7 +191,8 @@ def _written(
         progress.note("the model is too large for a page")
         extras.pop()
     else:
-        write_bytes(extras[-1], rig_page(target.read_bytes(), title=target.stem, facts=facts).encode())
+        page = rig_page(target.read_bytes(), title=target.stem, facts=facts, newest=len(motions) if found.whole else 0)
+        write_bytes(extras[-1], page.encode())
     if found.views is not None:
         extras.append(_beside(target, SHEET))
         save_image(extras[-1], overview(found.views))

@@ -63,8 +63,10 @@ def _asked(found: Rigged, config: RigConfig, progress: Progress) -> Motion:
         return retarget(given.motion, figure.skeleton)
     except UsageError as error:
         names = ", ".join(figure.skeleton.names[:6])
-        how = "--again makes a new skin with" if found.whole else "--names mixamo or --edit give"
-        fix = f"the joints here are {names}, ...: {how} names that motions expect"
+        how = "with a person's names (by --edit, or in another program) they could follow"
+        if config.motion in MOVES:
+            how = "dances are a person's; a motion in a file may be of these joints"
+        fix = f"the joints here are {names}, ...: {how}"
         raise UsageError(error.what, config.motion, fix) from error
 
 

@@ -21,7 +21,7 @@ _MAGIC = b"glTF"
 _HEADER = 20
 
 
-def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None) -> str:
+def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None, newest: int = 0) -> str:
     """A page that stands alone: 3D view, joints, weights, animations, and a form that writes `edits.json`.
 
     Nothing is fetched; names in the file are shown as text, whatever they hold. Where the browser has no WebGL 2, the
@@ -31,6 +31,7 @@ def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None) 
         glb: a GLB file with or without skin and animations.
         title: of the page, as text.
         facts: names and values for the end of the panel, as text.
+        newest: how many animations at the end are new, of which the first plays first; 0: all of them.
 
     Returns:
         The HTML, to be written as UTF-8; the same for the same arguments.
@@ -52,6 +53,7 @@ def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None) 
             "title": escape(_sound(title)),
             "style": _source("rig/page.css"),
             "facts": _facts(facts or {}),
+            "newest": str(newest),
             "glb": base64.b64encode(glb).decode(),
             "three": three,
             "script": script,

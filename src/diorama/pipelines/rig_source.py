@@ -13,7 +13,7 @@ from diorama.core.mesh import Mesh
 from diorama.core.progress import Progress
 from diorama.errors import ModelError, UsageError
 from diorama.media.images import is_image
-from diorama.pipelines.part_views import NAME, PartViews, is_views, read_views
+from diorama.pipelines.part_views import KINDS, NAME, PartViews, is_views, read_views
 from diorama.pipelines.parts import views_of_source
 from diorama.pipelines.rig_config import FOR_PARTS, RigConfig
 from diorama.pipelines.rig_mesh import MESHES, opened, parts_of_colors, skeleton_of
@@ -84,6 +84,9 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, target: Pa
             fix = "leave it out; the body that was fitted to the actor is rigged"
             raise UsageError(f"an actor of a scene with {' and '.join(others)}", source, fix)
         return _of_body(body_of_scene(source, progress), "as filmed", config, progress)
+    if path.is_dir() and not is_views(path) and any((path / kind).is_dir() for kind in KINDS):
+        fix = "put it there: diorama parts writes it, the README says what must be in it"
+        raise UsageError(f"a folder of views without {NAME}", path, fix)
     if path.is_dir() and is_views(path):
         refine = refiner(config.segmenter, progress, progress.note)
         return _of_views(read_views(path), config, progress, (path / NAME,), refine)
@@ -92,7 +95,7 @@ def rigged_source(source: str, config: RigConfig, progress: Progress, target: Pa
     others = config.given(*FOR_PARTS)
     perhaps = config.who == "auto" and config.subject != "object" and config.box is None
     if perhaps and others:
-        progress.note(f"no body is looked for, which has no use for {' and '.join(others)}")
+        progress.note(f"{' and '.join(others)} asks for parts: the generator's views are rigged, not a fitted body")
     elif perhaps or config.who == "body":
         try:
             return _of_person(path, config, progress, target)

@@ -17,6 +17,9 @@ from diorama.media.mesh._glb_bytes import INDICES, VERTICES, Buffer, Json, added
 from diorama.media.mesh._gltf_rig import add_animation, add_joints, common_skeleton, joint_numbers, strongest_joints
 from diorama.media.mesh._limits import FAR
 
+LINEAR, MIPMAPS, REPEAT = 9729, 9987, 10497
+"""How viewers read textures, in the numbers of glTF."""
+
 
 def write_glb(
     path: Path,
@@ -123,11 +126,16 @@ def _material(document: Json, buffer: Buffer, mesh: Mesh, name: str) -> int:
     data = _png(mesh.texture)
     if data not in buffer.materials:  # clothes share the texture of the body
         image = added(document, "images", {"bufferView": buffer.view(data), "mimeType": "image/png", "name": name})
-        if "samplers" not in document:
-            added(document, "samplers", {"magFilter": 9729, "minFilter": 9987, "wrapS": 10497, "wrapT": 10497})
-        rough["baseColorTexture"] = {"index": added(document, "textures", {"source": image, "sampler": 0})}
-        entry: Json = {"name": name, "pbrMetallicRoughness": rough, "doubleSided": True}
-        buffer.materials[data] = added(document, "materials", entry)
+        # where each face has a place of its own (`figures.atlas`), smaller copies of the picture would mix neighbours
+        smaller = LINEAR if len(mesh.uvs) == 3 * len(mesh.faces) else MIPMAPS
+        entry: Json = {"magFilter": LINEAR, "minFilter": smaller, "wrapS": REPEAT, "wrapT": REPEAT}
+        samplers: list[Json] = document.setdefault("samplers", [])
+        if entry not in samplers:
+            samplers.append(entry)
+        texture = added(document, "textures", {"source": image, "sampler": samplers.index(entry)})
+        rough["baseColorTexture"] = {"index": texture}
+        material: Json = {"name": name, "pbrMetallicRoughness": rough, "doubleSided": True}
+        buffer.materials[data] = added(document, "materials", material)
     return buffer.materials[data]
 
 

@@ -232,7 +232,8 @@
   }
   for (const id of ["show-surface", "show-skeleton", "show-weights", "frame", "handle"]) $(id).disabled = stage === null;
   accept([], []);
-  begin(stage !== null && model.animations.length ? "0" : "");
+  const clipsBefore = Math.max(0, model.animations.length - (Number(root.dataset.newest) || Infinity));
+  begin(stage !== null && model.animations.length ? String(clipsBefore) : "");
   run(!matchMedia("(prefers-reduced-motion: reduce)").matches);
   root.dataset.state = stage === null ? "plain" : "ready";
 
