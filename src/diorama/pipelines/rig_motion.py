@@ -64,7 +64,9 @@ def _asked(found: Rigged, config: RigConfig, progress: Progress) -> Motion:
     except UsageError as error:
         names = ", ".join(figure.skeleton.names[:6])
         how = "with a person's names (by --edit, or in another program) they could follow"
-        if config.motion in MOVES:
+        if config.names == "plain":
+            how = "--names mixamo gives a person's parts names that motions know"
+        elif config.motion in MOVES:
             how = "dances are a person's; a motion in a file may be of these joints"
         fix = f"the joints here are {names}, ...: {how}"
         raise UsageError(error.what, config.motion, fix) from error
