@@ -186,7 +186,7 @@ def _written(
     if config.bare:
         return tuple(extras)
     extras.append(_beside(target, ".html"))
-    facts = {"joints": str(len(found.figure.skeleton)), "vertices": str(len(found.figure.mesh.vertices))}
+    facts = {"parts": str(len(found.figure.parts))} if not found.whole else {}
     if target.stat().st_size > PAGE_BYTES:
         progress.note("the model is too large for a page")
         extras.pop()
