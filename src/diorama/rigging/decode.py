@@ -19,13 +19,13 @@ from diorama.errors import UsageError
 from diorama.rigging._decode_kernels import alike_mean, climb, even, nearest_in_color
 from diorama.rigging.silhouette import blur_of, silhouette, without_white
 
-TOLERANCES = (28.0, 12.0)
+TOLERANCES = (28.0, 10.0)
 """Levels of 255 within which neighbours are averaged, first and then."""
-STEP, EVEN = 2, 6.0
+STEP, EVEN = 2, 5.0
 """Pixels, and levels below which a channel may change over them where a colour is sure."""
 SOLID = 0.4
 """The object's share in a pixel from which on its colour is relied on."""
-CELL = 2.0
+CELL = 1.5
 """Levels of 255 a side of the cells in which colours are counted."""
 PROMINENCE = 0.85
 """A colour is one of its own where less than this share of its density lies between it and a denser one."""
