@@ -174,7 +174,7 @@ def test_without_a_network_of_views_the_first_guess_is_what_is_made(tmp_path: Pa
     made = generate_parts(alone, picture[None], config=PartsSampleConfig(views=3))
     guess = hints_for(alone.relief, picture[None], made.azimuths)
     assert np.array_equal(made.images[0, 0], picture)
-    assert np.array_equal(made.colored, as_pictures(guess[None], 3).colored)
+    assert np.array_equal(made.colored, as_pictures(guess[None]).colored)
     assert made.depth is not None
     assert made.depth.shape == made.colored.shape[:4]
     assert (made.depth[made.colored.min(axis=-1) < 255] > 0).all()

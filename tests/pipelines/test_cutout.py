@@ -73,6 +73,8 @@ def test_a_box_chooses_what_stands_before_a_plain_background_and_it_is_followed(
     )
     assert len(clip) == 4
     assert (clip.frames[3][clip.alpha[3] > 0.9][:, 2] > 150).all()
+    with pytest.raises(UsageError, match="nothing but the white background in the box"):
+        cutouts(tmp_path, CutoutConfig(box=(0.0, 0.0, 0.1, 0.2)), size=64)
 
 
 @pytest.mark.parametrize("behind", [(255, 255, 255), (30, 160, 60), (128, 128, 128)])

@@ -146,7 +146,7 @@ def parts_of_views(
     how = replace(config, views=len(images))
     colors = codes_of(images).transpose(1, 2)[:, :, None]
     made = views_of(network, images[:1], config=how, colors=colors, progress=progress)
-    return as_pictures(made, how.views).colored[:, 0]
+    return as_pictures(made).colored[:, 0]
 
 
 def codes_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "1 t c hh ww"]:
@@ -223,8 +223,9 @@ def views_of(
     return sample(descend(path, denoise), noised(mix(known, begun, mask), path[0], draw), draw=draw, progress=progress)
 
 
-def as_pictures(codes: Float[torch.Tensor, "1 c2 t v h w"], views: int) -> MadeViews:
+def as_pictures(codes: Float[torch.Tensor, "1 c2 t v h w"]) -> MadeViews:
     """Codes as pictures."""
+    views = codes.shape[3]
     halves = [half[0].permute(2, 1, 0, 3, 4) for half in codes.split(CHANNELS, dim=1)]
     images, colored = (
         (to_pictures(half) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2).contiguous().numpy() for half in halves
@@ -234,7 +235,7 @@ def as_pictures(codes: Float[torch.Tensor, "1 c2 t v h w"], views: int) -> MadeV
 
 def made_views(network: PartsGenerator, codes: Float[torch.Tensor, "1 c2 t v h w"], guess: Guess) -> MadeViews:
     """Codes as pictures, with the depth of the first guess where it is shown; what the network made, on clean paper."""
-    made = as_pictures(codes, codes.shape[3])
+    made = as_pictures(codes)
     if network.views is None:
         return replace(made, depth=guess.depth, elevation=guess.rise)
     paper = (made.images.min(axis=-1) >= PAPER) & (made.colored.min(axis=-1) >= PAPER)

@@ -203,6 +203,8 @@ def _before(
         top, bottom = (round(end * height) for end in box[1::2])
         held = np.zeros_like(alpha)
         held[top:bottom, left:right] = alpha[top:bottom, left:right]
+        if not (held >= SOLID).any():  # or another subject would be followed
+            raise UsageError(f"nothing but the {first.name} background in the box", where, "move --box")
         return held
 
     seen = False

@@ -15,6 +15,7 @@ from diorama.pipelines.cutout import cutouts
 from diorama.pipelines.decompose import folder_to_make
 from diorama.pipelines.part_views import NAME, RADIUS, PartViews, write_views
 from diorama.pipelines.parts_config import PartsConfig
+from diorama.pipelines.rig_mesh import MESHES
 from diorama.pipelines.rig_views import best_elevation
 from diorama.rigging.silhouette import silhouette
 
@@ -74,7 +75,7 @@ def parts(
 
 def views_of_source(source: str | Path, config: PartsConfig, progress: Progress) -> tuple[PartViews, tuple[str, ...]]:
     """The subject of a picture or a clip from all around, and what is to be known of it."""
-    if Path(source).suffix.lower() in (".glb", ".gltf", ".obj", ".ply"):
+    if Path(source).suffix.lower() in MESHES:
         raise UsageError("a model, where a picture or a clip is wanted", source, "diorama rig takes models")
     released = not is_own(config.model)
     cut = cutouts(source, config, size=512 if released else 128, progress=progress)

@@ -69,11 +69,7 @@ def _checked(found: Opened, path: Path) -> Opened:
 def _own_figure(figures: Sequence[Figure]) -> Figure:
     """The skins on the skeleton with most joints, as one figure."""
     first = max(figures, key=lambda figure: len(figure.skeleton))
-    return _together([figure for figure in figures if _alike(figure.skeleton, first.skeleton)])
-
-
-def _alike(one: Skeleton, other: Skeleton) -> bool:
-    return one.names == other.names and np.array_equal(one.rest, other.rest)
+    return _together([figure for figure in figures if figure.skeleton.equals(first.skeleton)])
 
 
 def _together(figures: Sequence[Figure]) -> Figure:

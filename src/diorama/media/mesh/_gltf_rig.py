@@ -29,8 +29,7 @@ def common_skeleton(figures: Sequence[Figure], motions: Mapping[str, Motion], wh
     skeleton = figures[0].skeleton
     others = [figure.skeleton for figure in figures[1:]] + [motion.skeleton for motion in motions.values()]
     for other in others:
-        same = other.names == skeleton.names and np.array_equal(other.parents, skeleton.parents)
-        if not (same and np.array_equal(other.rest, skeleton.rest)):
+        if not other.equals(skeleton):
             raise UsageError("figures and motions of different skeletons", where, "retarget the motion first")
     return skeleton
 

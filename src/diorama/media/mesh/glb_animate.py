@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from diorama.core.figure import Motion, Skeleton
+from diorama.core.figure import Motion
 from diorama.core.rotations import from_matrix, steady, to_matrix
 from diorama.errors import LimitError, MediaError, UsageError
 from diorama.media.atomic import write_bytes
@@ -44,15 +44,17 @@ def animate_glb(source: Path, path: Path, motions: Mapping[str, Motion]) -> None
         document = Source(source)
         nodes = read_nodes(document)
         skins = _skins(read_skins(document, nodes)[0], motions, source)
-        buffer = Grown(document)
-        for node in {node for skin in skins for node in skin.chain} & set(nodes.fixed):
+        buffer, chains = Grown(document), list(dict.fromkeys(skin.chain for skin in skins))
+        joints = sum(map(len, chains))
+        for node in {node for chain in chains for node in chain} & set(nodes.fixed):
             _spell_out(document, node, nodes.fixed[node])
         for title, motion in motions.items():
-            if len(motion) * len(motion.skeleton) > MOST_POSES:
-                raise LimitError(f"{len(motion)} frames of {len(motion.skeleton)} joints", title, "cut the motion")
+            if len(motion) * joints > MOST_POSES:
+                raise LimitError(f"{len(motion)} frames of {joints} joints", title, "cut the motion")
             channels = Channels(document.json, buffer, motion, free_name(document.json, "animations", title))
-            for chain in dict.fromkeys(skin.chain for skin in skins):
-                _add(channels, document.path, nodes, chain, motion)
+            size, moved = float(np.ptp(motion.skeleton.joints, axis=0).max()), _moved(motion)
+            for chain in chains:
+                _add(channels, document.path, nodes, chain, moved, size)
             channels.close()
         data = buffer.file()
     write_bytes(path, data)
@@ -61,20 +63,22 @@ def animate_glb(source: Path, path: Path, motions: Mapping[str, Motion]) -> None
 def _skins(skins: list[Skin], motions: Mapping[str, Motion], source: Path) -> list[Skin]:
     """The skins that the motions are for: exporters write the same joints again for each piece of clothing."""
     asked = [motion.skeleton for motion in motions.values()]
-    found = [skin for skin in skins if all(_same(skin.figure.skeleton, each) for each in asked)]
+    found = [skin for skin in skins if all(skin.figure.skeleton.equals(each) for each in asked)]
     if not found:
         raise UsageError("no skin with the joints of the motions", source, "retarget them to one of its figures first")
     return found
 
 
-def _same(one: Skeleton, other: Skeleton) -> bool:
-    return one.names == other.names and np.array_equal(one.parents, other.parents) and np.allclose(one.rest, other.rest)
-
-
-def _add(channels: Channels, path: Path, nodes: Nodes, chain: tuple[int, ...], motion: Motion) -> None:
+def _add(
+    channels: Channels,
+    path: Path,
+    nodes: Nodes,
+    chain: tuple[int, ...],
+    moved: Float64[np.ndarray, "t j 4 4"],
+    size: float,
+) -> None:
     """What the nodes of joints do; the first one always has a channel, as no animation may be empty."""
-    moved, rest, above = _moved(motion), nodes.rest(), nodes.above(set(chain))
-    size = float(np.ptp(motion.skeleton.joints, axis=0).max())
+    rest, above = nodes.rest(), nodes.above(set(chain))
     place = {node: joint for joint, node in enumerate(chain)}
     first = next(node for node in chain if node != ADDED)
     for joint, node in enumerate(chain):

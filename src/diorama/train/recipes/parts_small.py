@@ -211,7 +211,7 @@ class SmallPartsRecipe(Recipe):
             rows += [list(seen.image[:, 0]), list(made.images[:, 0])]
             if self.stage == 2:
                 rows += [list(seen.colored[:, 0]), list(made.colored[:, 0])]
-            guess = as_pictures(hints_for(self._relief, seen.given[:1], made.azimuths)[None], VIEWS)
+            guess = as_pictures(hints_for(self._relief, seen.given[:1], made.azimuths)[None])
             rows += [list(guess.images[:, 0]), list(guess.colored[:, 0])]
         return grid(rows)
 
