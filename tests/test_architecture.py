@@ -79,6 +79,14 @@ def test_importing_loads_no_heavy_library() -> None:
 
 LEARNING = (
     *("diorama.figures", "diorama.theatre", "diorama.geometry.raster", "diorama.geometry._raster"),
+    *("diorama.geometry.splat", "diorama.geometry._splat", "diorama.geometry.fit", "diorama.geometry._fit"),
+    *(
+        "diorama.pipelines.matrix",
+        "diorama.pipelines._matrix",
+        "diorama.pipelines.spatial",
+        "diorama.pipelines._spatial",
+    ),
+    *("diorama.pipelines.upscale", "diorama.pipelines._upscale", "diorama.pipelines.generate"),
     *("diorama.pipelines.rig", "diorama.pipelines.part", "diorama.diffusion", "diorama.train", "diorama.bench"),
     *("diorama.pipelines.decompose", "diorama.pipelines.animate", "diorama.pipelines.person"),
     *("diorama.pipelines.character", "diorama.pipelines._character", "diorama.rigging"),
