@@ -24,7 +24,7 @@ _PUBLIC = {
     "animate": "diorama.pipelines.animate",
     "decompose": "diorama.pipelines.decompose",
     "forward_warp": "diorama.geometry.warp",
-    "multiplane_warp": "diorama.geometry.warp",
+    "multiplane_warp": "diorama.geometry.multiplane",
     "open_video": "diorama.media.read",
     "person": "diorama.pipelines.person",
     "read_actors": "diorama.media.store",

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from diorama.geometry.warp import multiplane_warp
+from diorama.geometry.multiplane import multiplane_warp
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("DIORAMA_GOLDEN", ROOT.parent / "shared" / "golden")) / "svg_astronaut"

@@ -14,7 +14,6 @@ from diorama.core.parallel import bands
 from diorama.errors import UsageError
 from diorama.geometry._mesh import FRACTION, mesh_rows
 from diorama.geometry._scan import as_words, finite_rows, known_mark, scan_rows
-from diorama.geometry.multiplane import multiplane_warp
 
 __all__ = [
     "Eye",
@@ -24,7 +23,6 @@ __all__ = [
     "forward_warp",
     "forward_warp_reference",
     "forward_warp_subpixel",
-    "multiplane_warp",
     "share_of",
     "stereo_warp",
 ]

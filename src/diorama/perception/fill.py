@@ -5,7 +5,7 @@ the hole elsewhere; ``telea`` is OpenCV's inpainting (Telea 2004). Known pixels 
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,7 +15,8 @@ from diorama.core.parallel import bands
 from diorama.errors import UsageError
 from diorama.geometry.warp import Eye
 from diorama.perception._borrow_kernel import borrow_rows
-from diorama.perception._fill_kernels import as_words, extend_rows
+from diorama.perception._fill_kernels import as_words
+from diorama.perception.extend import Pixels, copied, edge_fill, target
 from diorama.perception.neighbours import History, Neighbour, compose_flow
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "telea_fill",
 ]
 
-Pixels = TypeVar("Pixels", UInt8[np.ndarray, "h w 3"], UInt16[np.ndarray, "h w 3"])
 Method = Literal["fast", "telea"]
 
 TELEA_RADIUS = 3
@@ -68,7 +68,7 @@ def fill(
     """
     if method == "telea":
         filled = telea_fill(warped, known)
-        return filled if out is None else _copied(filled, out)
+        return filled if out is None else copied(filled, out)
     if method != "fast":
         raise UsageError(f"unknown fill method {method!r}", "method", "choose fast or telea")
     if not neighbours:
@@ -77,19 +77,6 @@ def fill(
         raise UsageError("borrowing needs the frame's disparity", "disparity", "pass disparity with neighbours")
     filled, done = borrow(warped, known, disparity, neighbours=neighbours, eye=eye, share=share, out=out)
     return edge_fill(filled, done, eye=eye, out=filled)
-
-
-def edge_fill(
-    warped: Pixels, known: Bool[np.ndarray, "h w"], *, eye: Eye = "right", out: Pixels | None = None
-) -> Pixels:
-    """Extend the background beside each hole into it, row by row, growing smoother inwards.
-
-    Arguments as in `fill`.
-    """
-    filled, known = _target(warped, out), np.ascontiguousarray(known)
-    words, right = as_words(known), eye == "right"
-    bands(len(filled), lambda first, last: extend_rows(filled, known, words, right, first, last))
-    return _blank_rows(filled, known)
 
 
 def telea_fill(warped: Pixels, known: Bool[np.ndarray, "h w"]) -> Pixels:
@@ -129,7 +116,7 @@ def borrow(
         _check(neighbour, warped)
     if not 0 < share <= 1:
         raise UsageError(f"share is {share}, expected a number in (0, 1]", "share", "0.5 where both eyes move")
-    filled, known = _target(warped, out), np.ascontiguousarray(known)
+    filled, known = target(warped, out), np.ascontiguousarray(known)
     done, words, near = known.copy(), as_words(known), np.ascontiguousarray(disparity)
     part, right = np.float32(share), eye == "right"
     others = [tuple(map(np.ascontiguousarray, (n.image, n.disparity, n.flow))) for n in neighbours]
@@ -142,21 +129,6 @@ def borrow(
     return filled, done
 
 
-def _target(warped: Pixels, out: Pixels | None) -> Pixels:
-    """The picture to fill: `out`, or a new one, holding the view."""
-    if out is None:
-        return warped.copy(order="C")
-    if out.shape != warped.shape or out.dtype != warped.dtype or not out.flags.c_contiguous:
-        given = f"out is {out.dtype} {out.shape}, the view is {warped.dtype} {warped.shape}"
-        raise UsageError(given, "out", "give a C-contiguous array like the view")
-    return out if out is warped else _copied(warped, out)
-
-
-def _copied(source: Pixels, target: Pixels) -> Pixels:
-    np.copyto(target, source)
-    return target
-
-
 def _check(neighbour: Neighbour, warped: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]) -> None:
     image = neighbour.image
     if image.shape != warped.shape or image.dtype != warped.dtype:
@@ -164,14 +136,3 @@ def _check(neighbour: Neighbour, warped: UInt8[np.ndarray, "h w 3"] | UInt16[np.
         raise UsageError(given, "neighbours", "give frames of one clip")
     if min(neighbour.flow.shape[:2]) < 2:
         raise UsageError(f"flow of shape {neighbour.flow.shape}", "neighbours", "give a map of at least 2 x 2")
-
-
-def _blank_rows(filled: Pixels, known: Bool[np.ndarray, "h w"]) -> Pixels:
-    """Give rows without any known pixel the nearest row that has one."""
-    # One byte a row is read where the first pixel is known, which it nearly always is.
-    blank = np.flatnonzero(~known[:, 0])
-    blank = blank[~known[blank].any(axis=1)]
-    if 0 < len(blank) < len(known):
-        whole = np.setdiff1d(np.arange(len(known)), blank)
-        filled[blank] = filled[whole[np.abs(whole[None] - blank[:, None]).argmin(axis=1)]]
-    return filled

@@ -85,6 +85,19 @@ RECIPES: dict[str, Entry] = {
         "the embedded depth: how near each pixel of a picture is",
         {"lr": 1e-3, "batch": 8, "weight_decay": 0.02, "ema": 0.997, "minutes": 45.0},
     ),
+    "upscale-s": Entry(
+        "diorama.train.recipes.upscale:make",
+        "the embedded upscaler: frames at twice their size, after the frame before and the other eye",
+        {
+            "lr": 2e-3,
+            "batch": 8,
+            "optimizer": "muon",
+            "weight_decay": 0.01,
+            "ema": 0.998,
+            "minutes": 45.0,
+            "drop": ("before=0.1", "beside=0.1"),
+        },
+    ),
     "backbone-s": Entry(
         "diorama.train.recipes.backbone:make",
         "the embedded generator: people animated, repeated, and video inpainted",
@@ -99,6 +112,11 @@ RECIPES: dict[str, Entry] = {
             "ema": 0.999,
             "weight_decay": 0.01,
         },
+    ),
+    "scene-s": Entry(
+        "diorama.train.recipes.scene:make",
+        "the embedded prior of scenes: what comes into sight where the eye moves",
+        {"lr": 1e-3, "batch": 6, "weight_decay": 0.01, "ema": 0.997, "minutes": 60.0},
     ),
     "animate": Entry(
         "diorama.train.recipes.clips:animate",
