@@ -7,17 +7,19 @@ import pytest
 import torch
 
 from diorama.diffusion.denoise import Denoiser, from_eps, keep
-from diorama.diffusion.frame_matrix import SPATIAL, MatrixConfig, matrix_plan
+from diorama.diffusion.frame_matrix import SPATIAL, MatrixConfig, both_ways, matrix_plan
 from diorama.diffusion.levels import CLEAN, Level, levels, schedule, timesteps
 from diorama.diffusion.noise import Noise, generators
+from diorama.diffusion.prior import trained_ladder
 from diorama.diffusion.sample import Step, sample
 from diorama.errors import UsageError
 
 TRAINED = schedule()
 TIMES = timesteps(1000, 50, "leading")
 V, T = 8, 16
-SHORT = MatrixConfig(num_inference_steps=5, at_once=0)
-SHORT_SPATIAL = MatrixConfig(num_inference_steps=5, frame_matrix_end=0, at_once=0)
+ALL = torch.ones(1, 1, 1, 1, 1)
+SHORT = MatrixConfig()
+SHORT_SPATIAL = MatrixConfig(frame_matrix_end=0)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -30,12 +32,20 @@ def smooth(x: torch.Tensor, level: Level) -> torch.Tensor:
 
 
 def filled(
-    config: MatrixConfig, denoise: Denoiser, *, known: torch.Tensor, mask: torch.Tensor, draw: Any = None, **more: Any
+    config: MatrixConfig,
+    denoise: Denoiser,
+    *,
+    known: torch.Tensor,
+    mask: torch.Tensor,
+    draw: Any = None,
+    steps: int = 50,
+    at_once: int = 0,
 ) -> torch.Tensor:
     """The matrix that comes out, from noise of each view's own generator."""
     start = Noise(generators(len(known), "start"))(known)
     source = draw or Noise(generators(len(known), "draw"))
-    plan = matrix_plan(config, TRAINED, denoise, known=known, mask=mask, draw=source, **more)
+    passes, ladder = both_ways(denoise, at_once=at_once), trained_ladder(TRAINED, steps)
+    plan = matrix_plan(config, ladder, passes, known=known, mask=mask, draw=source)
     return sample(plan, start, solver="ddpm", draw=source)
 
 
@@ -47,6 +57,7 @@ def turns(config: MatrixConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The passes that s2vg.md 1.5 describes, and the views they are shown."""
     everyone = tuple(range(V))
     ends = (0, V - 1) if config.kept == "ends" else (V - 1,)
+    rest = tuple(view for view in everyone if view not in ends)
     for time in TIMES:
         early = time > config.frame_matrix_end
         yield "T", everyone if early else ends
@@ -54,7 +65,7 @@ def turns(config: MatrixConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
             return
         if config.frame_matrix_end <= 0 and time <= 600:
             yield from (("T", ends), ("T", ends))
-            yield from ((way, everyone) for way in ("S>", "S<", "T", "S<"))
+            yield from (("S>", everyone), ("S<", everyone), ("T", rest), ("S<", everyone))  # the release: T of all
         elif early:
             yield from ((way, everyone) for way in ("T", "S>", "T", "S<", "T", "S>"))
         else:
@@ -66,8 +77,8 @@ def turns(config: MatrixConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     [
         # 25 steps above 500: 8 columns, then 3 x 8 columns and 3 x 16 rows; 24 below: 3 columns; the last: 1
         (MatrixConfig(), 25 * (8 + 24 + 48) + 24 * 3 + 1, 25 * 7 * 128 + (24 * 3 + 1) * 16),
-        # 20 steps above 600 as before; 29 below: 8 columns, 2 of the last view, 3 x 16 rows, 8 columns; the last: 8
-        (SPATIAL, 20 * 80 + 29 * (8 + 2 + 48 + 8) + 8, 20 * 7 * 128 + 29 * (128 + 32 + 4 * 128) + 128),
+        # 20 steps above 600 as before; 29 below: 8 columns, 2 of the last view, 3 x 16 rows, 7 columns; the last: 8
+        (SPATIAL, 20 * 80 + 29 * (8 + 2 + 48 + 7) + 8, 20 * 7 * 128 + 29 * (128 + 32 + 4 * 128 - 16) + 128),
         (MatrixConfig(kept="ends"), 25 * 80 + 2 * (24 * 3 + 1), 25 * 7 * 128 + 2 * (24 * 3 + 1) * 16),
         (MatrixConfig(frame_matrix_end=1000), 49 * 3 + 1, (49 * 3 + 1) * 16),  # the right view alone
     ],
@@ -80,7 +91,7 @@ def test_the_network_is_called_as_often_as_the_release_calls_it(config: MatrixCo
         return 0.3 * x
 
     known = torch.zeros(V, 1, T, 1, 1)
-    filled(config, counting, known=known, mask=torch.zeros_like(known), draw=torch.zeros_like)
+    filled(config, counting, known=known, mask=torch.zeros_like(known), draw=torch.zeros_like, at_once=1)
     assert len(seen) == calls
     assert sum(shape[0] * shape[2] for shape in seen) == frames
 
@@ -91,11 +102,11 @@ def test_those_counts_are_the_published_ones() -> None:
         return sum(videos for _, videos in shown), sum(length * videos for length, videos in shown)
 
     assert work(MatrixConfig()) == (2073, 23568)  # s2vg.md 1.9 and 6.14; a guided call counts once
-    assert work(SPATIAL) == (3522, 37536)
+    assert work(SPATIAL) == (3522 - 29, 37536 - 29 * 16)  # the last view, which stands still, is not denoised again
     assert work(MatrixConfig(frame_matrix_end=1000)) == (148, 2368)
 
 
-@pytest.mark.parametrize("config", [MatrixConfig(at_once=0), MatrixConfig(frame_matrix_end=0, at_once=0)])
+@pytest.mark.parametrize("config", [MatrixConfig(), MatrixConfig(frame_matrix_end=0)])
 def test_columns_and_rows_take_turns_as_in_the_release(config: MatrixConfig) -> None:
     # all is known and no noise is drawn: each cell of a pass is alpha times its known value, so its place can be read
     known = 1.0 + torch.arange(V)[:, None, None, None, None] + 100 * torch.arange(T)[:, None, None]
@@ -123,7 +134,7 @@ def test_columns_and_rows_take_turns_as_in_the_release(config: MatrixConfig) -> 
     assert torch.equal(out, known)
 
 
-@pytest.mark.parametrize("config", [MatrixConfig(at_once=0), MatrixConfig(frame_matrix_end=0, at_once=0)])
+@pytest.mark.parametrize("config", [MatrixConfig(), MatrixConfig(frame_matrix_end=0)])
 def test_an_oracle_recovers_the_clean_matrix(config: MatrixConfig) -> None:
     clean, script = normal(V, 2, T, 3, 3), turns(config)
 
@@ -140,11 +151,11 @@ def test_an_oracle_recovers_the_clean_matrix(config: MatrixConfig) -> None:
     assert float((out - clean).abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize("config", [SHORT, SHORT_SPATIAL, MatrixConfig(num_inference_steps=5, kept="ends")])
+@pytest.mark.parametrize("config", [SHORT, SHORT_SPATIAL, MatrixConfig(kept="ends")])
 def test_what_is_known_ends_exact_in_every_view(config: MatrixConfig) -> None:
     known, mask = normal(V, 2, 6, 3, 3), some_mask(V, 1, 6, 3, 3)
     mask[:, :, 0] *= 0.5  # a soft border
-    out = filled(config, smooth, known=known, mask=mask)
+    out = filled(config, smooth, known=known, mask=mask, steps=5)
     sure = mask.expand(known.shape) == 1
     assert torch.equal(out[sure], known[sure])
     assert not torch.isclose(out[~sure], known[~sure]).any()
@@ -154,22 +165,21 @@ def test_what_is_known_ends_exact_in_every_view(config: MatrixConfig) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_columns_at_once_the_same_result() -> None:
     known, mask = normal(3, 2, 4, 2, 2), some_mask(3, 1, 4, 2, 2)
     for config in (SHORT, SHORT_SPATIAL):
-        first = filled(config, smooth, known=known, mask=mask)
-        assert torch.equal(first, filled(config, smooth, known=known, mask=mask))
-        one = MatrixConfig(num_inference_steps=5, frame_matrix_end=config.frame_matrix_end, at_once=1)
-        torch.testing.assert_close(filled(one, smooth, known=known, mask=mask), first, rtol=1e-5, atol=1e-5)
+        given = {"known": known, "mask": mask, "steps": 5}
+        first = filled(config, smooth, **given)
+        assert torch.equal(first, filled(config, smooth, **given))
+        torch.testing.assert_close(filled(config, smooth, at_once=1, **given), first, rtol=1e-5, atol=1e-5)
 
 
 def test_rows_that_run_backwards_are_rows_of_the_flipped_matrix() -> None:
     known, mask = normal(4, 2, 6, 3, 3), some_mask(4, 1, 6, 3, 3)
 
     def run(way: Any, flip: bool) -> torch.Tensor:
-        config = MatrixConfig(
-            num_inference_steps=4, frame_matrix_end=-1, fix_last_view_begin=-1, order=(way,), at_once=0
-        )
+        config = MatrixConfig(frame_matrix_end=-1, fix_last_view_begin=-1, order=(way,))
         turned = (lambda x: x.flip(0)) if flip else (lambda x: x)
         draw = Noise([generators(4, "d")[i] for i in (range(3, -1, -1) if flip else range(4))])
-        plan = matrix_plan(config, TRAINED, smooth, known=turned(known), mask=turned(mask), draw=draw)
+        ladder, passes = trained_ladder(TRAINED, 4), both_ways(smooth, at_once=0)
+        plan = matrix_plan(config, ladder, passes, known=turned(known), mask=turned(mask), draw=draw)
         return turned(sample(plan, turned(normal(4, 2, 6, 3, 3, seed=9)), solver="ddpm", draw=draw))
 
     torch.testing.assert_close(run("rows", flip=False), run("rows_back", flip=True))
@@ -191,7 +201,7 @@ def test_one_view_is_an_ordinary_video_and_one_moment_has_rows_only() -> None:
             plan += [Step(after, level, finish=back), Step(level, after, smooth)] * (6 if time > 500 else 2)
         plan.append(Step(after, after, finish=back))
     repaint = sample(plan, Noise(generators(1, "start"))(known), solver="ddpm", draw=draw)
-    assert torch.equal(filled(SHORT, smooth, known=known, mask=mask), repaint)
+    assert torch.equal(filled(SHORT, smooth, known=known, mask=mask, steps=5), repaint)
 
     seen = []
 
@@ -199,7 +209,7 @@ def test_one_view_is_an_ordinary_video_and_one_moment_has_rows_only() -> None:
         seen.append(tuple(x.shape[:3]))
         return 0.3 * x
 
-    filled(SHORT_SPATIAL, look, known=normal(4, 2, 1, 3, 3), mask=torch.zeros(4, 1, 1, 3, 3))
+    filled(SHORT_SPATIAL, look, known=normal(4, 2, 1, 3, 3), mask=torch.zeros(4, 1, 1, 3, 3), steps=5)
     assert {shape for shape in seen if shape[2] != 1} == {(1, 2, 4)}
     assert sum(shape == (1, 2, 4) for shape in seen) == len(seen) - 2 * 2  # but for the kept view's own visits
 
@@ -208,14 +218,8 @@ def test_kept_views_stand_still_while_the_others_look_at_them() -> None:
     known, mask = normal(4, 2, 6, 3, 3), some_mask(4, 1, 6, 3, 3)
 
     def run(resamples: int, known: torch.Tensor) -> torch.Tensor:
-        config = MatrixConfig(
-            num_inference_steps=4,
-            frame_matrix_end=0,
-            fix_last_view_begin=1000,
-            spatial_resamples=resamples,
-            at_once=0,
-        )
-        return filled(config, smooth, known=known, mask=mask, draw=torch.zeros_like)
+        config = MatrixConfig(frame_matrix_end=0, fix_last_view_begin=1000, spatial_resamples=resamples)
+        return filled(config, smooth, known=known, mask=mask, draw=torch.zeros_like, steps=4)
 
     alone, among = run(0, known), run(4, known)
     assert torch.equal(alone[-1], among[-1])
@@ -236,14 +240,16 @@ def test_all_that_a_pass_is_shown_stands_at_its_level() -> None:
         return 0 * x
 
     for end in (0, 500):
-        config = MatrixConfig(num_inference_steps=8, frame_matrix_end=end, at_once=0)
-        filled(config, empty, known=known, mask=mask)
+        filled(MatrixConfig(frame_matrix_end=end), empty, known=known, mask=mask, steps=8)
+        fixed = MatrixConfig(frame_matrix_end=end, fixed=(1,), spatial_order=("rows",), order=("rows_back",))
+        filled(fixed, empty, known=known, mask=mask, steps=8)
 
 
 def test_what_is_known_is_renewed_from_the_main_pass() -> None:
     known, mask = normal(4, 2, 6, 3, 3), some_mask(4, 1, 6, 3, 3)
     hole = mask.expand(known.shape) == 0
-    config = MatrixConfig(num_inference_steps=10, update_source_latent_end=300, at_once=0)
+    config = MatrixConfig(update_source_latent_end=300)
+    ladder, passes = trained_ladder(TRAINED, 10), both_ways(smooth, at_once=0)
     asked: list[tuple[int, ...]] = []
     renewed = known.clone()
 
@@ -253,29 +259,34 @@ def test_what_is_known_is_renewed_from_the_main_pass() -> None:
         return renewed[list(views)]
 
     source = Noise(generators(4, "draw"))
-    plan = matrix_plan(config, TRAINED, smooth, known=known, mask=mask, draw=source, inject=inject)
+    plan = matrix_plan(config, ladder, passes, known=known, mask=mask, draw=source, inject=inject)
     out = sample(plan, normal(4, 2, 6, 3, 3, seed=3), solver="ddpm", draw=source)
     assert asked == [(0, 1, 2, 3)] * 5 + [(3,)] * 2  # 901, 801, ... 501; 401, 301; not 201, 101, 1
     assert torch.equal(out[~hole], known[~hole])
 
     soft = torch.full_like(mask, 0.5)
-    plan = matrix_plan(config, TRAINED, smooth, known=known, mask=soft, draw=torch.zeros_like, inject=inject)
+    plan = matrix_plan(config, ladder, passes, known=known, mask=soft, draw=torch.zeros_like, inject=inject)
     twice = [sample(plan, known, solver="ddpm", draw=torch.zeros_like) for _ in range(2)]
     assert torch.equal(*twice)  # walked again, a plan begins with what was given
-    plain = matrix_plan(config, TRAINED, smooth, known=known, mask=soft, draw=torch.zeros_like)
+    plain = matrix_plan(config, ladder, passes, known=known, mask=soft, draw=torch.zeros_like)
     assert not torch.equal(twice[0], sample(plain, known, solver="ddpm", draw=torch.zeros_like))
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        lambda: MatrixConfig(num_inference_steps=0),
+        lambda: MatrixConfig(inject_every=0),
         lambda: MatrixConfig(resamples=-1),
-        lambda: MatrixConfig(at_once=-1),
+        lambda: filled(
+            MatrixConfig(fixed=(0, 1)), smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.ones(1, 1, 1, 1, 1)
+        ),
+        lambda: filled(
+            MatrixConfig(fixed=(2,)), smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.ones(1, 1, 1, 1, 1)
+        ),
         lambda: MatrixConfig(order=()),
         lambda: filled(SHORT, smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.full((2, 1, 3, 2, 2), 1.5)),
         lambda: filled(SHORT, smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.full((2, 1, 3, 2, 2), torch.nan)),
-        lambda: filled(MatrixConfig(1001), smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.ones(2, 1, 3, 2, 2)),
+        lambda: filled(SHORT, smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.ones(2, 1, 3, 2, 2), steps=1001),
     ],
 )
 def test_matrices_that_cannot_be_filled_are_refused(bad: Any) -> None:
@@ -287,3 +298,22 @@ def test_matrices_that_cannot_be_filled_are_refused(bad: Any) -> None:
 def test_a_mask_of_another_matrix_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises((UsageError, TypeError)):  # under pytest, the types say it first
         filled(SHORT, smooth, known=torch.zeros(2, 1, 3, 2, 2), mask=torch.ones(shape))
+
+
+def test_a_view_that_is_known_whole_is_seen_and_costs_nothing() -> None:
+    known, mask = normal(4, 2, 6, 3, 3), some_mask(4, 1, 6, 3, 3)
+    mask[1] = 1
+    for config in (MatrixConfig(fixed=(1,)), MatrixConfig(frame_matrix_end=0, fixed=(1,))):
+        seen: list[tuple[int, int]] = []
+
+        def counting(x: torch.Tensor, level: Level, seen: list[tuple[int, int]] = seen) -> torch.Tensor:
+            seen.append((len(x), x.shape[2]))
+            return smooth(x, level)
+
+        out = filled(config, counting, known=known, mask=mask, steps=5)
+        assert torch.equal(out[1], known[1])
+        assert max(count for count, length in seen if length == 6) == 3
+        assert {shape for shape in seen if shape[1] != 6} == {(6, 4)}
+        other = known.clone()
+        other[1] += 1
+        assert not torch.isclose(filled(config, smooth, known=other, mask=mask, steps=5)[2], out[2]).all()

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch.nn import functional
 
 from diorama.diffusion.codec import Codec
+from diorama.diffusion.room import no_memory
 from diorama.errors import OutOfMemoryError, UsageError
 
 Video: TypeAlias = Float[torch.Tensor, "t 3 h w"]
@@ -162,7 +163,7 @@ class _Room:
                 with torch.no_grad():
                     return torch.cat([self._one(part, work, pixels) for part in batch.split(self.coding.batch)])
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not no_memory(error):
                     raise
             self._smaller()
 
@@ -184,14 +185,6 @@ class _Room:
         else:
             what = f"not enough memory for a tile of {coding.tile} pixels"
             raise OutOfMemoryError(what, "codec", "free memory, or use another device")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; on a CPU torch has no type of its own for that."""
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "can't allocate memory" in said or "not enough memory" in said
-    )
 
 
 def _tiled(pictures: Pictures, work: Pass, *, tile: int, overlap: int, unit: int) -> Pictures:

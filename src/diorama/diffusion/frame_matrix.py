@@ -16,9 +16,10 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 
-from diorama.diffusion.denoise import Denoiser, Draw, along, keep
-from diorama.diffusion.levels import CLEAN, Level, Schedule, levels, timesteps
+from diorama.diffusion.denoise import Denoiser, Draw, along, keep, noised
+from diorama.diffusion.levels import CLEAN, Level
 from diorama.diffusion.noise import only
+from diorama.diffusion.prior import Rung
 from diorama.diffusion.sample import Finish, Step, risen
 from diorama.errors import UsageError
 
@@ -28,30 +29,34 @@ Pass = Literal["columns", "rows", "rows_back"]
 Some = Float[torch.Tensor, "n c t h w"]
 Inject = Callable[[Some, tuple[int, ...]], Some]
 """x0 of some views and which views they are -> their new known latents (disocclusion-boundary re-injection)."""
+Passes = Callable[[Pass, tuple[int, ...]], Denoiser]
+"""Along what, and which views -> a denoiser of these views "v c t h w"."""
 
 
 @dataclass(frozen=True)
 class MatrixConfig:
     """How a frame matrix is denoised; the defaults are the released ones for a stereo pair.
 
+    Times are those of the rungs of a ladder, 1000 to 0.
+
     Attributes:
-        num_inference_steps: with leading spacing and offset 1, so 981, 961, ... 21, 1 of 1,000 timesteps.
-        frame_matrix_end: above this timestep all views move, below only those kept. 0 keeps all views to the end
-            (the spatial mode).
-        update_source_latent_end: above this timestep what is known is renewed by `inject`.
+        frame_matrix_end: above this time all views move, below only those kept. 0 keeps all views to the end (the
+            spatial mode).
+        update_source_latent_end: above this time what is known is renewed by `inject`.
+        inject_every: at each so many steps, counted from the first.
         resamples: visits of the whole matrix at each level; 0 or more.
         order: what they denoise along, in turn; "rows_back" is a row from the last view to the first.
         late_resamples: visits of the kept views alone.
         kept: the views finished after the matrix: the last (the other eye), or both ends (reference in the middle).
-        fix_last_view_begin: spatial mode: from this timestep down the kept views go first and then stand still.
+        fix_last_view_begin: spatial mode: from this time down the kept views go first and then stand still.
         spatial_resamples: spatial mode: visits of the matrix around them.
         spatial_order: what those denoise along, in turn.
-        at_once: columns or rows in one call of the network; 0 for all.
+        fixed: views that are known whole: rows see them, but nothing is spent on them. The release spends it.
     """
 
-    num_inference_steps: int = 50
     frame_matrix_end: int = 500
     update_source_latent_end: int = 0
+    inject_every: int = 1
     resamples: int = 6
     order: tuple[Pass, ...] = ("columns", "rows", "columns", "rows_back")
     late_resamples: int = 2
@@ -59,13 +64,13 @@ class MatrixConfig:
     fix_last_view_begin: int = 600
     spatial_resamples: int = 4
     spatial_order: tuple[Pass, ...] = ("rows", "rows_back", "columns", "rows_back", "rows", "columns")
-    at_once: int = 1
+    fixed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        counts = (self.resamples, self.late_resamples, self.spatial_resamples, self.at_once)
-        if self.num_inference_steps < 1 or min(counts) < 0:
-            given = f"{self.num_inference_steps} steps, counts {counts}"
-            raise UsageError(given, "frame matrix", "give 1 step or more, and counts of 0 or more")
+        counts = (self.resamples, self.late_resamples, self.spatial_resamples)
+        if min(counts) < 0 or self.inject_every < 1:
+            given = f"counts {counts}, injection at every {self.inject_every} steps"
+            raise UsageError(given, "frame matrix", "give counts of 0 or more, and every step or fewer")
         for order in (self.order, self.spatial_order):
             if not order or not set(order) <= {"columns", "rows", "rows_back"}:
                 raise UsageError(f"an order of {list(order)}", "frame matrix", "known: columns, rows, rows_back")
@@ -82,10 +87,25 @@ SPATIAL = MatrixConfig(frame_matrix_end=0)
 """The released settings where all views are wanted."""
 
 
+def both_ways(denoise: Denoiser, *, at_once: int = 1) -> Passes:
+    """Passes of a network that is told nothing about which videos it sees.
+
+    Args:
+        denoise: of videos "b c t h w", guidance and text included.
+        at_once: columns or rows in one call; 0 for all.
+    """
+    ways = {
+        "columns": along(denoise, "columns", at_once=at_once),
+        "rows": along(denoise, "rows", at_once=at_once),
+        "rows_back": along(denoise, "rows", reverse=True, at_once=at_once),
+    }
+    return lambda way, views: ways[way]
+
+
 def matrix_plan(
     config: MatrixConfig,
-    trained: Schedule,
-    denoise: Denoiser,
+    ladder: Sequence[Rung],
+    passes: Passes,
     *,
     known: Matrix,
     mask: Mask,
@@ -98,8 +118,8 @@ def matrix_plan(
     matrix had for them, at no further call of the network.
 
     Args:
-        trained: the schedule of the network.
-        denoise: a denoiser of videos "b c t h w", guidance and text included; called with columns and with rows.
+        ladder: the levels to visit, from noise downwards; the clean end follows.
+        passes: asked for columns with the views that move, for rows with all.
         known: clean latents of the warped views.
         mask: 1 where they are known, 0 in holes, between the two at soft borders; broadcasts to `known`.
         draw: source of noise; of a ``Noise`` with one generator a view, each view uses its own.
@@ -107,16 +127,18 @@ def matrix_plan(
             what it gave until it gives anew, at the first step of the next walk.
 
     Raises:
-        UsageError: a mask outside [0, 1] or of another shape, or more steps than `trained` allows.
+        UsageError: a mask outside [0, 1] or of another shape, an empty ladder, or no view that is not fixed.
     """
-    matrix = _Matrix(config, denoise, known=known, mask=_checked(known, mask), draw=draw, inject=inject)
-    times = timesteps(len(trained), config.num_inference_steps, "leading", offset=1)
-    heights = levels(trained, config.num_inference_steps, "leading", offset=1)
+    if not ladder:
+        raise UsageError("a ladder of 0 levels", "num_inference_steps", "give 1 or more")
+    matrix = _Matrix(config, passes, known=known, mask=_checked(known, mask), draw=draw, inject=inject)
     plan: list[Step] = []
-    for index, time in enumerate(times):
-        left = time <= config.frame_matrix_end and (index == 0 or times[index - 1] > config.frame_matrix_end)
-        plan += _visits(matrix, time, heights[index], heights[index + 1], leaves=left)
-    return plan
+    for index, (time, level) in enumerate(ladder):
+        left = time <= config.frame_matrix_end and (index == 0 or ladder[index - 1].time > config.frame_matrix_end)
+        after = ladder[index + 1].level if index + 1 < len(ladder) else CLEAN
+        renews = time > config.update_source_latent_end and index % config.inject_every == 0
+        plan += _visits(matrix, time, level, after, leaves=left, renews=renews)
+    return [*plan, *matrix.finished()]
 
 
 def _checked(known: Matrix, mask: Mask) -> Matrix:
@@ -128,46 +150,34 @@ def _checked(known: Matrix, mask: Mask) -> Matrix:
     return mask.expand(known.shape)
 
 
-def _visits(matrix: "_Matrix", time: float, level: Level, after: Level, *, leaves: bool) -> list[Step]:
+def _visits(matrix: "_Matrix", time: float, level: Level, after: Level, *, leaves: bool, renews: bool) -> list[Step]:
     """All that happens at one level: the main pass, views that leave, visits, and what is known put back below."""
-    config, everyone, ends = matrix.config, matrix.everyone, matrix.kept
+    config, moving, ends = matrix.config, matrix.moving, matrix.kept
     early = time > config.frame_matrix_end
-    views = everyone if early else ends
-    renews = matrix.inject is not None and time > config.update_source_latent_end
-    plan = [Step(level, after, matrix.main(views, renews=renews), items=views)]
+    views = moving if early else ends
+    plan = [matrix.step("columns", views, level, after, renews=renews)]
     if leaves and matrix.others:
         others = matrix.others
         plan.append(Step(level, CLEAN, matrix.guessed(others), matrix.put_back(others), items=others))
     if after != CLEAN:
         if config.spatial and time <= config.fix_last_view_begin:
             plan += _again(matrix, ends, level, after, ["columns"] * config.late_resamples)
-            plan += _around(matrix, level, after, _turns(config.spatial_order, config.spatial_resamples))
+            plan += _again(
+                matrix, matrix.others, level, after, matrix.turns(config.spatial_order, config.spatial_resamples)
+            )
         elif early:
-            plan += _again(matrix, everyone, level, after, _turns(config.order, config.resamples))
+            plan += _again(matrix, moving, level, after, matrix.turns(config.order, config.resamples))
         else:
             plan += _again(matrix, ends, level, after, ["columns"] * config.late_resamples)
     return [*plan, Step(after, after, finish=matrix.put_back(views), items=views)]
 
 
-def _turns(order: Sequence[Pass], count: int) -> list[Pass]:
-    return [order[i % len(order)] for i in range(count)]
-
-
 def _again(matrix: "_Matrix", views: tuple[int, ...], level: Level, after: Level, passes: Sequence[Pass]) -> list[Step]:
-    """Back up to `level`, the known put back, and down again."""
+    """Back up to `level`, the known put back, and down again; views that stand still below are seen brought up."""
     plan = []
-    for each in passes:
+    for each in passes if views else ():
         plan.append(Step(after, level, finish=matrix.put_back(views), items=views))
-        plan.append(Step(level, after, matrix.visit(each, views), items=views))
-    return plan
-
-
-def _around(matrix: "_Matrix", level: Level, after: Level, passes: Sequence[Pass]) -> list[Step]:
-    """The same for the views that are not kept; the kept are seen, under noise of the same level, and stand still."""
-    plan, others = [], matrix.others
-    for each in passes if others else ():
-        plan.append(Step(after, level, finish=matrix.put_back(others), items=others))
-        plan.append(Step(level, after, matrix.among(each, after), items=others, sees_all=True))
+        plan.append(matrix.step(each, views, level, after))
     return plan
 
 
@@ -177,7 +187,7 @@ class _Matrix:
     def __init__(
         self,
         config: MatrixConfig,
-        denoise: Denoiser,
+        passes: Passes,
         *,
         known: Matrix,
         mask: Matrix,
@@ -185,48 +195,57 @@ class _Matrix:
         inject: Inject | None,
     ) -> None:
         self.config, self.inject = config, inject
-        self._mask, self._draw = mask, draw
+        self._mask, self._draw, self._passes = mask, draw, passes
         self._known, self._guess = known, known
-        views, frames = known.shape[0], known.shape[2]
-        self.everyone = tuple(range(views))
-        self.kept = tuple(sorted({0, views - 1})) if config.kept == "ends" else (views - 1,)
-        self.others = tuple(view for view in self.everyone if view not in self.kept)
-        columns = along(denoise, "columns", at_once=config.at_once)
-        rows = along(denoise, "rows", at_once=config.at_once)
-        back = along(denoise, "rows", reverse=True, at_once=config.at_once)
-        # a video network is not asked about videos of one frame where there is another way
-        self._passes: dict[Pass, Denoiser] = {
-            "columns": rows if frames == 1 else columns,
-            "rows": columns if views == 1 else rows,
-            "rows_back": columns if views == 1 else back,
-        }
+        views = known.shape[0]
+        self._everyone, self._frames = tuple(range(views)), known.shape[2]
+        self.moving = tuple(view for view in self._everyone if view not in config.fixed)
+        if not self.moving or not set(config.fixed) <= set(self._everyone):
+            raise UsageError(f"views {list(config.fixed)} of {views} fixed", "frame matrix", "leave one to be made")
+        self.kept = tuple(sorted({self.moving[0], self.moving[-1]})) if config.kept == "ends" else self.moving[-1:]
+        self.others = tuple(view for view in self.moving if view not in self.kept)
 
-    def main(self, views: tuple[int, ...], *, renews: bool) -> Denoiser:
-        """The columns of `views`; what is known is renewed from their x0."""
-        return lambda x, level: self._main(x, level, views, renews=renews)
+    def turns(self, order: Sequence[Pass], count: int) -> list[Pass]:
+        """The first `count` ways of an order; a video network is not asked about videos of one frame."""
+        ways = [order[i % len(order)] for i in range(count)]
+        return ["rows" if way == "columns" and self._frames == 1 else way for way in ways]
 
-    def _main(self, x: Some, level: Level, views: tuple[int, ...], *, renews: bool) -> Some:
-        x0 = self._visit(x, level, "columns", views)
-        if renews and self.inject is not None:
-            self._known = _with(self._known, views, self.inject(x0, views))
-        return x0
+    def step(self, way: Pass, views: tuple[int, ...], level: Level, after: Level, *, renews: bool = False) -> Step:
+        """One pass in which `views` move from a level to the next."""
+        across = way != "columns" and len(self._everyone) > 1
+        work = self._row(way, views, after) if across else self._column(views, renews=renews)
+        return Step(level, after, work, items=views, sees_all=across)
 
-    def visit(self, each: Pass, views: tuple[int, ...]) -> Denoiser:
-        """One pass over `views`; its x0 is remembered."""
-        return lambda x, level: self._visit(x, level, each, views)
+    def _column(self, views: tuple[int, ...], *, renews: bool) -> Denoiser:
+        way: Pass = "rows" if self._frames == 1 else "columns"
 
-    def _visit(self, x: Some, level: Level, each: Pass, views: tuple[int, ...]) -> Some:
-        x0 = self._passes[each](x, level)
-        self._guess = _with(self._guess, views, x0)
-        return x0
+        def run(x: Some, level: Level) -> Some:
+            x0 = self._passes(way, views)(x, level)
+            self._guess = _with(self._guess, views, x0)
+            if renews and self.inject is not None:
+                self._known = _with(self._known, views, self.inject(x0, views))
+            return x0
 
-    def among(self, each: Pass, stands: Level) -> Denoiser:
-        """One pass over all; the kept views, which still stand at the lower level `stands`, are seen brought up."""
-        return lambda x, level: self._visit(self._lifted(x, level, stands), level, each, self.everyone)
+        return run
 
-    def _lifted(self, x: Matrix, level: Level, stands: Level) -> Matrix:
-        up = risen(x[list(self.kept)], stands, level, only(self._draw, self.kept))
-        return _with(x, self.kept, self.put_back(self.kept)(up, level))
+    def _row(self, way: Pass, views: tuple[int, ...], stands: Level) -> Denoiser:
+        def run(x: Matrix, level: Level) -> Matrix:
+            x0 = self._passes(way, self._everyone)(self._lifted(x, level, stands, views), level)
+            self._guess = _with(self._guess, views, x0[list(views)])
+            return x0
+
+        return run
+
+    def _lifted(self, x: Matrix, level: Level, stands: Level, moving: tuple[int, ...]) -> Matrix:
+        """All views at one level: the fixed under noise, those that stand at the lower level `stands` brought up."""
+        fixed = self.config.fixed
+        if fixed:
+            x = _with(x, fixed, noised(self._known[list(fixed)], level, only(self._draw, fixed)))
+        below = tuple(view for view in self.moving if view not in moving)
+        if not below:
+            return x
+        up = risen(x[list(below)], stands, level, only(self._draw, below))
+        return _with(x, below, self.put_back(below)(up, level))
 
     def guessed(self, views: tuple[int, ...]) -> Denoiser:
         """The x0 that was remembered."""
@@ -236,6 +255,11 @@ class _Matrix:
         """What is known, at the level that x has reached, under fresh noise for every view."""
         chosen, draw = list(views), only(self._draw, views)
         return lambda x, level: keep(x, level, known=self._known[chosen], mask=self._mask[chosen], draw=draw)
+
+    def finished(self) -> list[Step]:
+        """Fixed views as they are."""
+        fixed = self.config.fixed
+        return [Step(CLEAN, CLEAN, finish=lambda x, level: self._known[list(fixed)], items=fixed)] if fixed else []
 
 
 def _with(matrix: Matrix, views: tuple[int, ...], new: Some) -> Matrix:

@@ -51,6 +51,37 @@ class Noise:
         return Noise([self._generators[item] for item in items])
 
 
+class FrameNoise(Noise):
+    """Noise for videos "v c t y x" in which each frame of each view has a generator of its own.
+
+    What a frame gets does not depend on which window it is in.
+    """
+
+    def __init__(self, of: Sequence[Generators]) -> None:
+        super().__init__([])
+        self._frames = [list(each) for each in of]
+
+    def __call__(self, like: Float[torch.Tensor, "b *rest"]) -> Float[torch.Tensor, "b *rest"]:
+        """As `Noise`.
+
+        Raises:
+            UsageError: another number of views or frames.
+        """
+        shape = [len(self._frames), len(self._frames[0]) if self._frames else 0]
+        if like.ndim != 5 or [like.shape[0], like.shape[2]] != shape:
+            given = f"generators for {shape[0]} views of {shape[1]} frames, latents {tuple(like.shape)}"
+            raise UsageError(given, "generator", "give one generator a frame")
+        rest = (like.shape[1], *like.shape[3:])
+        views = [
+            torch.stack([torch.randn(rest, generator=g, dtype=torch.float32) for g in view], 1) for view in self._frames
+        ]
+        return torch.stack(views).to(device=like.device, dtype=like.dtype)
+
+    def only(self, items: Sequence[int]) -> "FrameNoise":
+        """The same generators, of some views alone."""
+        return FrameNoise([self._frames[item] for item in items])
+
+
 def only(draw: Draw, items: Sequence[int] | None) -> Draw:
     """A source of noise for some items of a batch; any source but `Noise` serves them as it is."""
     return draw.only(items) if isinstance(draw, Noise) and items is not None else draw

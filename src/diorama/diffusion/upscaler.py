@@ -108,14 +108,19 @@ class UpscaleNet(nn.Module):
 
     def forward(self, frame: Low, before: Neighbour | None = None, beside: Neighbour | None = None) -> High:
         """As `Upscaler`, without clamping to [0, 1] in training."""
-        padded = functional.pad(frame, (2, 2, 2, 2), mode="replicate")
-        base = functional.conv2d(padded.contiguous(memory_format=torch.channels_last), self.cubic)
+        base = self._interpolated(frame)
         first, second = _heard(before, base), _heard(beside, base)
         x = torch.cat([frame - GREY, *first, *second, first[1] * second[1]], 1)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
         found = base + self.leave(functional.relu(self.blocks(x)))
         found = functional.pixel_shuffle(found, FACTOR)
         return found if self.training else found.clamp(0, 1)
+
+    def _interpolated(self, frame: Low) -> Float[torch.Tensor, "b 12 h w"]:
+        """Bicubic interpolation, folded; in full precision also where the network is not, as the result rests on it."""
+        padded = functional.pad(frame, (2, 2, 2, 2), mode="replicate")
+        with torch.autocast(frame.device.type, enabled=False):
+            return functional.conv2d(padded.contiguous(memory_format=torch.channels_last), self.cubic)
 
 
 def _heard(

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int64
 
 from diorama.diffusion.denoise import Denoiser
 from diorama.diffusion.levels import Level
+from diorama.diffusion.room import no_memory
 from diorama.errors import OutOfMemoryError, UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -252,7 +253,7 @@ def _run(bind: Bind, group: Sequence[Window], x: Latents, level: Level, room: Ro
     try:
         return _at_once(bind, spans.split(room.frames, dim=1), x, level)
     except (RuntimeError, MemoryError) as error:
-        if not _no_memory(error):
+        if not no_memory(error):
             raise
     room.shrink(len(group), min(spans.shape[1], room.frames))
     done: list[Clip] = []
@@ -271,9 +272,3 @@ def _at_once(bind: Bind, pieces: Sequence[Spans], x: Latents, level: Level) -> l
             raise UsageError(f"a denoiser gave {tuple(x0.shape)} for windows {tuple(seen.shape)}", "windows")
         done.append(x0)
     return list(torch.cat(done, dim=2).unflatten(0, (-1, len(x))))
-
-
-def _no_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error)

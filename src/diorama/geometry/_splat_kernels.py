@@ -12,8 +12,9 @@ from numba import njit
 
 from diorama.geometry._splat_project import BLUE, GREEN, OPACITY, RED, XX, XY, YY, X, Y, Z
 
-TILE = 16
-PIXELS = np.uint64(TILE * TILE)
+WIDE, HIGH = 16, 16
+"""Pixels of a tile."""
+PIXELS = np.uint64(WIDE * HIGH)
 OPAQUE = np.float32(0.99)
 """The most that an opacity counts: nothing hides what is behind it altogether."""
 FAINT = np.float32(1 / 255)
@@ -85,8 +86,8 @@ def to_tiles(order, boxes, screen, looks, tiles_x, tiles_y):
         drawn[rank, OPACITY : OPACITY + 4] = looks[g]
         drawn[rank, OPACITY] = min(drawn[rank, OPACITY], OPAQUE)
         reach[rank] = boxes[g]
-        left, right = boxes[g, 0] // TILE, (boxes[g, 1] - 1) // TILE
-        top, bottom = boxes[g, 2] // TILE, (boxes[g, 3] - 1) // TILE
+        left, right = boxes[g, 0] // WIDE, (boxes[g, 1] - 1) // WIDE
+        top, bottom = boxes[g, 2] // HIGH, (boxes[g, 3] - 1) // HIGH
         slots[rank + 1] = slots[rank] + (right - left + 1) * (bottom - top + 1)
         for row in range(top, bottom + 1):
             for column in range(left, right + 1):
@@ -95,8 +96,8 @@ def to_tiles(order, boxes, screen, looks, tiles_x, tiles_y):
         starts[tile + 1] += starts[tile]
     fill, entries = starts[:-1].copy(), np.empty(slots[count], np.int32)
     for rank in range(count):
-        for row in range(reach[rank, 2] // TILE, (reach[rank, 3] - 1) // TILE + 1):
-            for column in range(reach[rank, 0] // TILE, (reach[rank, 1] - 1) // TILE + 1):
+        for row in range(reach[rank, 2] // HIGH, (reach[rank, 3] - 1) // HIGH + 1):
+            for column in range(reach[rank, 0] // WIDE, (reach[rank, 1] - 1) // WIDE + 1):
                 tile = row * tiles_x + column
                 entries[fill[tile]] = rank
                 fill[tile] += 1
@@ -158,21 +159,21 @@ def compose(buffer, shown, first, last):
 def draw_tiles(first, last, step, drawn, reach, starts, entries, background, color, alpha, depth):
     """Compose the tiles ``step * i`` (modulo their number) for i from `first` to `last`."""
     height, width = alpha.shape
-    tiles_x, tiles = (width + TILE - 1) // TILE, len(starts) - 1
-    buffer = np.empty(_ROWS * TILE * TILE, np.float32)
+    tiles_x, tiles = (width + WIDE - 1) // WIDE, len(starts) - 1
+    buffer = np.empty(_ROWS * WIDE * HIGH, np.float32)
     for i in range(first, last):
         tile = i * step % tiles
-        left, top = tile % tiles_x * TILE, tile // tiles_x * TILE
+        left, top = tile % tiles_x * WIDE, tile // tiles_x * HIGH
         begin(buffer, left, top)
         for k in range(starts[tile], starts[tile + 1]):
             if (k - starts[tile]) % _LOOK == _LOOK - 1 and finished(buffer):
                 break
             rank = entries[k]
-            above, below = max(reach[rank, 2] - top, 0), min(reach[rank, 3] - top, TILE)
-            compose(buffer, drawn[rank], np.uint64(above * TILE), np.uint64(below * TILE))
-        for row in range(top, min(top + TILE, height)):
-            for column in range(left, min(left + TILE, width)):
-                p = np.uint64((row - top) * TILE + column - left)
+            above, below = max(reach[rank, 2] - top, 0), min(reach[rank, 3] - top, HIGH)
+            compose(buffer, drawn[rank], np.uint64(above * WIDE), np.uint64(below * WIDE))
+        for row in range(top, min(top + HIGH, height)):
+            for column in range(left, min(left + WIDE, width)):
+                p = np.uint64((row - top) * WIDE + column - left)
                 through = abs(buffer[p])
                 color[row, column, 0] = buffer[p + _RED] + through * background[0]
                 color[row, column, 1] = buffer[p + _GREEN] + through * background[1]
@@ -236,15 +237,15 @@ def undraw_tiles(
 ):
     """The gradients of `draw_tiles`: a row of `pairs` for each Gaussian in each tile."""
     height, width = alpha.shape
-    tiles_x, tiles = (width + TILE - 1) // TILE, len(starts) - 1
-    buffer = np.empty(_ROWS * TILE * TILE, np.float32)
+    tiles_x, tiles = (width + WIDE - 1) // WIDE, len(starts) - 1
+    buffer = np.empty(_ROWS * WIDE * HIGH, np.float32)
     for i in range(first, last):
         tile = i * step % tiles
-        left, top = tile % tiles_x * TILE, tile // tiles_x * TILE
+        left, top = tile % tiles_x * WIDE, tile // tiles_x * HIGH
         begin(buffer, left, top)
-        for row in range(top, min(top + TILE, height)):
-            for column in range(left, min(left + TILE, width)):
-                p = np.uint64((row - top) * TILE + column - left)
+        for row in range(top, min(top + HIGH, height)):
+            for column in range(left, min(left + WIDE, width)):
+                p = np.uint64((row - top) * WIDE + column - left)
                 red, green, blue = to_color[row, column, 0], to_color[row, column, 1], to_color[row, column, 2]
                 buffer[p + _RED], buffer[p + _GREEN], buffer[p + _BLUE] = red, green, blue
                 buffer[p + _Z], buffer[p + _ALPHA] = to_depth[row, column], to_alpha[row, column]
@@ -255,11 +256,11 @@ def undraw_tiles(
             if (k - starts[tile]) % _LOOK == _LOOK - 1 and finished(buffer):
                 break
             rank = entries[k]
-            above, below = max(reach[rank, 2] - top, 0), min(reach[rank, 3] - top, TILE)
-            from_left, from_right = reach[rank, 0] // TILE, (reach[rank, 1] - 1) // TILE
-            row, column = tile // tiles_x - reach[rank, 2] // TILE, tile % tiles_x - from_left
+            above, below = max(reach[rank, 2] - top, 0), min(reach[rank, 3] - top, HIGH)
+            from_left, from_right = reach[rank, 0] // WIDE, (reach[rank, 1] - 1) // WIDE
+            row, column = tile // tiles_x - reach[rank, 2] // HIGH, tile % tiles_x - from_left
             slot = slots[rank] + row * (from_right - from_left + 1) + column
-            decompose(buffer, drawn[rank], np.uint64(above * TILE), np.uint64(below * TILE), pairs[slot])
+            decompose(buffer, drawn[rank], np.uint64(above * WIDE), np.uint64(below * WIDE), pairs[slot])
 
 
 @njit(nogil=True, cache=True)
@@ -267,7 +268,7 @@ def undraw_tiles(
 def begin(buffer, left, top):
     """An empty tile, and where the centres of its pixels are."""
     buffer[:] = 0
-    for p in range(TILE * TILE):
+    for p in range(WIDE * HIGH):
         buffer[p] = 1
-        buffer[p + _ACROSS] = left + p % TILE + _HALF
-        buffer[p + _DOWN] = top + p // TILE + _HALF
+        buffer[p + _ACROSS] = left + p % WIDE + _HALF
+        buffer[p + _DOWN] = top + p // WIDE + _HALF

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Float64, Int32
 
 from diorama.core.parallel import bands
-from diorama.geometry._splat_kernels import OPAQUE, TILE, by_depth, draw_tiles, to_tiles, undraw_tiles
+from diorama.geometry._splat_kernels import HIGH, OPAQUE, WIDE, by_depth, draw_tiles, to_tiles, undraw_tiles
 from diorama.geometry._splat_project import COLUMNS, Z, project, project_back
 
 _LEAST = 2048
@@ -81,7 +81,7 @@ def draw(arrays: Arrays, view: View) -> Drawing:
 
     bands(count, place, least=_LEAST)
     order = by_depth(boxes, np.ascontiguousarray(screen[:, Z]).view(np.uint32))
-    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    tiles_x, tiles_y = -(-width // WIDE), -(-height // HIGH)
     drawn, reach, slots, starts, entries = to_tiles(order, boxes, screen, looks, tiles_x, tiles_y)
     color = np.empty((height, width, 3), np.float32)
     alpha, depth = np.empty((height, width), np.float32), np.empty((height, width), np.float32)

@@ -5,16 +5,12 @@ security policy lets it run these two scripts alone and reach no network.
 """
 
 import base64
-import hashlib
-import re
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 
 from diorama.errors import UsageError
+from diorama.pipelines.web_page import MOST_BYTES, filled, list_of, policy, script_of, sound, source
 
-MOST_BYTES = 64 << 20
-"""Of a GLB file: it travels inside the page, a third longer."""
 SCRIPTS = ("edits", "paint", "model", "bones", "stage", "panels", "main")
 """Parts of the page's script, in the order they need each other."""
 _MAGIC = b"glTF"
@@ -44,14 +40,14 @@ def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None, 
     if len(glb) > MOST_BYTES:
         given = f"a GLB file of {len(glb) / 1e6:.0f} MB, the limit of a page is {MOST_BYTES / 1e6:.0f} MB"
         raise UsageError(given, "rig_page", "simplify the mesh or reduce its textures")
-    three = _source("three.js")
-    script = '"use strict";\n' + "\n".join(_source(f"rig/{name}.js") for name in SCRIPTS)
-    return _filled(
-        _source("rig/page.html"),
+    three = source("three.js")
+    script = script_of(*(f"rig/{name}.js" for name in SCRIPTS))
+    return filled(
+        source("rig/page.html"),
         {
-            "policy": _policy(three, script),
-            "title": escape(_sound(title)),
-            "style": _source("rig/page.css"),
+            "policy": policy([three, script]),
+            "title": escape(sound(title)),
+            "style": source("rig/page.css"),
             "facts": _facts(facts or {}),
             "newest": str(newest),
             "glb": base64.b64encode(glb).decode(),
@@ -61,33 +57,7 @@ def rig_page(glb: bytes, *, title: str, facts: Mapping[str, str] | None = None, 
     )
 
 
-def _source(name: str) -> str:
-    return (files("diorama.pipelines") / "web" / name).read_text(encoding="utf-8")
-
-
-def _policy(*scripts: str) -> str:
-    """Only these scripts run; `blob:` and `data:` are what the GLB itself holds."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    own = "blob: data:"
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src {own}; connect-src {own}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 def _facts(facts: Mapping[str, str]) -> str:
     if not facts:
         return ""
-    rows = "".join(f"<dt>{escape(_sound(name))}</dt><dd>{escape(_sound(value))}</dd>" for name, value in facts.items())
-    return f'<section aria-labelledby="facts-title"><h2 id="facts-title">Facts</h2><dl>{rows}</dl></section>'
-
-
-def _sound(text: str) -> str:
-    """Text that can be written as UTF-8: file names may hold what cannot."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with all values put in at once: a value that looks like a place for another stays as it is."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
+    return f'<section aria-labelledby="facts-title"><h2 id="facts-title">Facts</h2>{list_of(facts)}</section>'

@@ -89,10 +89,9 @@ RECIPES: dict[str, Entry] = {
         "diorama.train.recipes.upscale:make",
         "the embedded upscaler: frames at twice their size, after the frame before and the other eye",
         {
-            "lr": 2e-3,
-            "batch": 8,
+            "lr": 3e-3,
+            "batch": 4,
             "optimizer": "muon",
-            "weight_decay": 0.01,
             "ema": 0.998,
             "minutes": 45.0,
             "drop": ("before=0.1", "beside=0.1"),

@@ -1,4 +1,4 @@
-"""Lessons of scene-s: a clip of the theatre seen from a row of cameras, warped there, filled by guess, and as it truly is.
+"""Lessons of scene-s: a clip of the theatre warped to a row of cameras and filled by guess, and what is truly there.
 
 A lesson is a function of (codec, seed, number), made once and kept as latents.
 """
@@ -140,7 +140,9 @@ def _whole(path: Path) -> bool:
 @torch.no_grad()
 def encoded(seen: Holes, codec: Codec) -> Mapping[str, Shaped[torch.Tensor, "..."]]:
     """As stored: latents "v t c h w" in half precision, and the share of each position that is unknown, 255 for all."""
-    latents = {name: [codec.encode(to_frames(view)).half() for view in getattr(seen, name)] for name in ("guess", "image")}
+    latents = {
+        name: [codec.encode(to_frames(view)).half() for view in getattr(seen, name)] for name in ("guess", "image")
+    }
     unknown = torch.stack([coverage(view, codec.factor) for view in seen.unknown])
     return {**{name: torch.stack(views).contiguous() for name, views in latents.items()}, "unknown": unknown}
 

@@ -20,8 +20,8 @@ from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.generate import load_backbone
 from diorama.diffusion.levels import CLEAN, NOISE
 from diorama.diffusion.noise import Noise, generators
+from diorama.diffusion.prior_scene import guess_of
 from diorama.diffusion.sample import descend, sample
-from diorama.diffusion.stereo_prior import guess_of
 from diorama.train.config import TrainConfig
 from diorama.train.data import stacked
 from diorama.train.draws import Draws, seed_of

@@ -43,23 +43,32 @@ class Takes:
     """Pictures of one moment and those around it.
 
     Attributes:
-        images: in the order `FRAMES`.
+        images: in the order `FRAMES`, or the one asked for.
         maps: in the order `PAIRS`: columns and rows to the same surface in the neighbour, pixels; nan where it is not
             seen there.
     """
 
-    images: UInt8[np.ndarray, "5 h w 3"]
-    maps: Float32[np.ndarray, "5 h w 2"]
+    images: UInt8[np.ndarray, "n h w 3"]
+    maps: Float32[np.ndarray, "m h w 2"]
 
 
-def takes(seed: int, size: int = SIZE) -> Takes:
-    """Takes of a clip of the theatre, drawn at twice the size and averaged, so that edges are smooth."""
+def takes(
+    seed: int, size: int = SIZE, frames: Sequence[tuple[int, int]] = FRAMES, pairs: Sequence[tuple[int, int]] = PAIRS
+) -> Takes:
+    """Takes of a clip of the theatre, drawn at twice the size and averaged, so that edges are smooth.
+
+    Args:
+        seed: of the clip.
+        size: pixels a side.
+        frames: eye and time of each picture.
+        pairs: of pictures, by their numbers; of one eye and neighbouring times, or of one time.
+    """
     rng = np.random.default_rng(seed_of("upscale clip", seed))
-    script = Script(3, float(rng.choice(RATES)), 2 * size, 2 * size, stereo=EYES)
-    clip = random_clip(seed, script)
-    seen = [_frame(clip, eye, time) for eye, time in FRAMES]
-    ways = [_way(clip, seen, here, there) for here, there in PAIRS]
-    images = np.stack([view.image for view in seen]).reshape(5, size, 2, size, 2, 3).mean((2, 4))
+    length = max(time for _, time in frames) + 1
+    clip = random_clip(seed, Script(length, float(rng.choice(RATES)), 2 * size, 2 * size, stereo=EYES))
+    seen = [_frame(clip, eye, time) for eye, time in frames]
+    ways = [_way(clip, (*frames[here], *frames[there]), seen[here], seen[there]) for here, there in pairs]
+    images = np.stack([view.image for view in seen]).reshape(len(seen), size, 2, size, 2, 3).mean((2, 4))
     maps = np.stack(ways)[:, ::2, ::2] / 2
     return Takes(np.rint(images).astype(np.uint8), np.ascontiguousarray(maps))
 
@@ -71,12 +80,13 @@ def _frame(clip: Clip, eye: int, time: int) -> FrameView:
     return render(clip.layers, cameras, time, light=clip.light, sky=sky, after=max(time - 1, 0))
 
 
-def _way(clip: Clip, seen: Sequence[FrameView], here: int, there: int) -> Map:
-    """From one picture to another, nan where the surface is hidden or out of sight there."""
-    view, other = seen[here], seen[there]
-    if FRAMES[here][0] == FRAMES[there][0]:
+def _way(clip: Clip, which: tuple[int, int, int, int], view: FrameView, other: FrameView) -> Map:
+    """From one picture to another, nan where the surface is hidden or out of sight there; `which` eyes and times."""
+    eye, time, other_eye, other_time = which
+    if eye == other_eye:
+        assert other_time == max(time - 1, 0)  # where flow leads
         return np.where(_same(view, other, view.flow)[..., None], view.flow, np.nan)
-    shift = clip.views[0].Ks[0, 0, 0] * EYES / view.depth
+    shift = clip.views[0].Ks[0, 0, 0] * EYES * (eye - other_eye) / view.depth
     way = np.stack([shift, np.zeros_like(shift)], -1).astype(np.float32)
     own = 1 / view.depth
     near = np.abs(own - 1 / _nearest(other.depth, way)) < NEAR_DEPTH * own + 1e-4
