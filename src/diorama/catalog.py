@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -106,13 +106,36 @@ _OPENRAIL = "commercial use within the licence's list of forbidden uses"
 _STABILITY = "commercial use below 1 million dollars of revenue a year"
 _ANIMATE = ("denoising_unet.pth", "motion_module.pth", "reference_unet.pth", "pose_guider.pth")
 _SAFE = "diffusion_pytorch_model.safetensors"
-_ZEROSCOPE = (
-    *("unet/config.json", "unet/diffusion_pytorch_model.bin", "vae/config.json", "vae/diffusion_pytorch_model.bin"),
-    *("text_encoder/config.json", "text_encoder/pytorch_model.bin", "tokenizer/vocab.json", "tokenizer/merges.txt"),
-    *("tokenizer/tokenizer_config.json", "tokenizer/special_tokens_map.json", "scheduler/scheduler_config.json"),
+_TOKENS = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+_PARTS = (
+    *(f"{part}/config.json" for part in ("unet", "vae", "text_encoder")),
+    *(f"tokenizer/{name}" for name in _TOKENS),
+    "scheduler/scheduler_config.json",
+)
+_BIN = "diffusion_pytorch_model.bin"
+_ZEROSCOPE = (*_PARTS, f"unet/{_BIN}", f"vae/{_BIN}", "text_encoder/pytorch_model.bin")
+_WAN = (
+    *("scheduler/scheduler_config.json", "vae/config.json", f"vae/{_SAFE}", "tokenizer/tokenizer.json"),
+    *("transformer/config.json", f"transformer/{_SAFE}.index.json"),
+    *(f"transformer/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)),
+    *("text_encoder/config.json", "text_encoder/model.safetensors.index.json"),
+    *(f"text_encoder/model-0000{i}-of-00005.safetensors" for i in range(1, 6)),
 )
 
 # Hashes are those that the hub shows for the files; a file without one is unverified.
+_UNET = Weights(
+    "sd15",
+    "generate",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    ("unet/config.json", f"unet/{_SAFE}"),
+    "creativeml-openrail-m",
+    commercial=True,
+    megabytes=3438,
+    sha256={f"unet/{_SAFE}": "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1"},
+    about="image UNet to train from",
+    note=_OPENRAIL,
+    also=("sd-vae-ft-mse",),
+)
 GENERATORS = (
     Weights(
         "mimo",
@@ -165,18 +188,14 @@ GENERATORS = (
         about="motion modules to train from",
         also=("sd15",),
     ),
-    Weights(
-        "sd15",
-        "generate",
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
-        ("unet/config.json", f"unet/{_SAFE}"),
-        "creativeml-openrail-m",
-        commercial=True,
-        megabytes=3438,
-        sha256={f"unet/{_SAFE}": "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1"},
-        about="image UNet to train from",
-        note=_OPENRAIL,
-        also=("sd-vae-ft-mse",),
+    _UNET,
+    replace(
+        _UNET,
+        name="sd15-pipeline",
+        files=(*_PARTS, f"unet/{_SAFE}", f"vae/{_SAFE}", "text_encoder/model.safetensors"),
+        megabytes=4265,
+        about="film from a prompt, with animatediff-motion-v3",
+        also=("animatediff-motion-v3",),
     ),
     Weights(
         "sd-image-variations",
@@ -209,9 +228,19 @@ GENERATORS = (
         "CC-BY-NC-4.0",
         commercial=False,
         megabytes=3673,
-        sha256={"unet/diffusion_pytorch_model.bin": "42b51ea486109b7479366e01aae7e267a81bb750c13eb5c6b765a3d5bc7987c9"},
-        about="fill what other views uncover (S2VG)",
+        sha256={f"unet/{_BIN}": "42b51ea486109b7479366e01aae7e267a81bb750c13eb5c6b765a3d5bc7987c9"},
+        about="film from a prompt; fill what other views uncover (S2VG)",
         also=("svd-vae",),
+    ),
+    Weights(
+        "wan-2.1-t2v-1.3b",
+        "generate",
+        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+        _WAN,
+        "Apache-2.0",
+        commercial=True,
+        megabytes=28924,
+        about="film from a prompt (Wan 2.1)",
     ),
     Weights(
         "svd-vae",

@@ -4,6 +4,7 @@ Held-out clips of the theatre are halved and upscaled again. Where a surface is 
 is known, so what differs there is the upscaler's doing; the row of the truth tells what warping alone costs.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,9 +90,12 @@ def upscale_rows(
 
 def upscale_table(rows: Sequence[UpscaleRow]) -> str:
     """A Markdown table."""
-    head = "| upscaled by | left, dB | right, dB | between eyes, dB | over time, dB | s a frame |\n|---|---|---|---|---|---|"
-    lines = [f"| {r.name} | {r.left:.2f} | {r.right:.2f} | {r.eyes:.2f} | {r.steady:.2f} | {r.seconds:.2f} |" for r in rows]
-    return "\n".join([head, *lines])
+    head = "| upscaled by | left, dB | right, dB | between eyes, dB | over time, dB | s a frame |"
+    lines = [
+        f"| {row.name} | {row.left:.2f} | {row.right:.2f} | {row.eyes:.2f} | {row.steady:.2f} | {row.seconds:.2f} |"
+        for row in rows
+    ]
+    return "\n".join([head, "|---|---|---|---|---|---|", *lines])
 
 
 def _rows(seed: int, frames: int, upscaler: Upscaler) -> Iterator[UpscaleRow]:
@@ -104,8 +108,9 @@ def _rows(seed: int, frames: int, upscaler: Upscaler) -> Iterator[UpscaleRow]:
     yield _row("(the truth)", true, true, clip, 0.0)
     for name, way in (("bicubic", Cubic()), ("each picture alone", upscaler)):
         yield _timed(name, _apart(low, way), true, clip)
-    given = [StereoFrame(*pair, np.ascontiguousarray(d), t == 0) for t, (pair, d) in enumerate(zip(low, disparity, strict=True))]
-    sought = [StereoFrame(*pair, None, t == 0) for t, pair in enumerate(low)]
+    known = [np.ascontiguousarray(shift) for shift in disparity]
+    given = [StereoFrame(low[t, 0], low[t, 1], known[t], t == 0) for t in range(frames)]
+    sought = [StereoFrame(low[t, 0], low[t, 1], None, t == 0) for t in range(frames)]
     yield _timed("after neighbours, disparity known", upscale_stereo(given, upscaler), true, clip)
     yield _timed("after neighbours, disparity found", upscale_stereo(sought, upscaler), true, clip)
 
@@ -120,7 +125,7 @@ def _plan(frames: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
 
 def _apart(low: Film, upscaler: Upscaler) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every picture by itself."""
-    eyes = [upscale_mono(((pair[eye], True) for pair in low), upscaler) for eye in (0, 1)]
+    eyes = [upscale_mono([(image, True) for image in low[:, eye]], upscaler) for eye in (0, 1)]
     yield from zip(*eyes, strict=True)
 
 
@@ -137,8 +142,8 @@ def _row(name: str, made: Film, true: Film, clip: Takes, seconds: float) -> Upsc
         name,
         _psnr(made[:, 0], true[:, 0]),
         _psnr(made[:, 1], true[:, 1]),
-        float(np.mean([_along(pair[1], pair[0], way) for pair, way in zip(made, across, strict=True)])),
-        float(np.mean([_along(made[t + 1, 0], made[t, 0], way) for t, way in enumerate(before)])),
+        float(np.nanmean([_along(pair[1], pair[0], way) for pair, way in zip(made, across, strict=True)])),
+        float(np.nanmean([_along(made[t + 1, 0], made[t, 0], way) for t, way in enumerate(before)])),
         seconds,
     )
 
@@ -159,10 +164,13 @@ def _along(
 
 
 def _psnr(found: np.ndarray, true: np.ndarray) -> float:
-    error = float(np.square(found.astype(np.float32) - true).mean()) if found.size else 0.0
-    return float(10 * np.log10(255**2 / max(error, 1e-4)))
+    """dB; infinite where nothing differs, nan where nothing is seen."""
+    if not found.size:
+        return math.nan
+    error = float(np.square(found.astype(np.float32) - true).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def _mean(rows: Sequence[UpscaleRow]) -> UpscaleRow:
     names = ("left", "right", "eyes", "steady", "seconds")
-    return UpscaleRow(rows[0].name, *(float(np.mean([getattr(row, name) for row in rows])) for name in names))
+    return UpscaleRow(rows[0].name, *(float(np.nanmean([getattr(row, name) for row in rows])) for name in names))

@@ -1,4 +1,4 @@
-"""The autoencoders of `diffusers` as codecs: AutoencoderKL (Stable Diffusion) and AutoencoderTiny (TAESD).
+"""The autoencoders of `diffusers` as codecs: of Stable Diffusion, its tiny one (TAESD), and that of SVD for films.
 
 Encoding takes the mean of the posterior, not a sample of it: the same frames give the same latents. Inside, frames are
 in [-1, 1]; latents are ``(z - shift_factor) * scaling_factor`` (Rombach et al. 2022, appendix D.1).
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder, AutoencoderTiny
 from jaxtyping import Shaped
 
 from diorama.diffusion.checkpoint import read_tensors
@@ -19,7 +19,11 @@ from diorama.diffusion.codec import Codes, Frames, check_frames, check_latents
 from diorama.diffusion.fit import fit
 from diorama.errors import ModelError
 
-CLASSES: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+CLASSES: dict[str, Any] = {
+    "AutoencoderKL": AutoencoderKL,
+    "AutoencoderTiny": AutoencoderTiny,
+    "AutoencoderKLTemporalDecoder": AutoencoderKLTemporalDecoder,
+}
 CONFIG_LIMIT = 1_000_000
 WIDEST, DEEPEST = 4096, 64
 """Channels and blocks beyond which a configuration is refused before it takes memory."""
@@ -31,8 +35,11 @@ _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_
 class DiffusersCodec(torch.nn.Module):
     """An autoencoder of `diffusers` behind the protocol `Codec`.
 
+    The temporal decoder of Stable Video Diffusion takes what it is given at once for consecutive frames of one film,
+    which see each other (`films`); all others decode each picture for itself.
+
     Args:
-        network: an AutoencoderKL or AutoencoderTiny; used as it is, tiling and slicing of its own included.
+        network: of one of `CLASSES`; used as it is, tiling and slicing of its own included.
     """
 
     def __init__(self, network: Any) -> None:
@@ -41,7 +48,8 @@ class DiffusersCodec(torch.nn.Module):
         self.channels = int(network.config.latent_channels)
         self.factor = _factor(network)
         self.scale = float(network.config.scaling_factor or 1.0)
-        self.shift = float(network.config.shift_factor or 0.0)
+        self.shift = float(network.config.get("shift_factor") or 0.0)
+        self.films = isinstance(network, AutoencoderKLTemporalDecoder)
 
     @property
     def device(self) -> torch.device:
@@ -52,14 +60,15 @@ class DiffusersCodec(torch.nn.Module):
         """As `Codec.encode`; the latents are in the dtype of the frames."""
         check_frames(frames, self)
         coded = self.network.encode((2 * frames - 1).to(self.network.dtype))
-        z = coded.latent_dist.mode() if isinstance(self.network, AutoencoderKL) else coded.latents
+        z = coded.latents if isinstance(self.network, AutoencoderTiny) else coded.latent_dist.mode()
         return ((z - self.shift) * self.scale).to(frames.dtype)
 
     def decode(self, latents: Codes) -> Frames:
         """As `Codec.decode`; the frames are in the dtype of the latents."""
         check_latents(latents, self)
         z = latents / self.scale + self.shift
-        frames = self.network.decode(z.to(self.network.dtype)).sample
+        several = {"num_frames": len(z)} if self.films else {}
+        frames = self.network.decode(z.to(self.network.dtype), **several).sample
         return (frames / 2 + 0.5).clamp(0, 1).to(latents.dtype)
 
 
@@ -87,7 +96,7 @@ def read_config(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(CONFIG_LIMIT + 1)
     except OSError as error:
-        fix = "name a folder of AutoencoderKL or AutoencoderTiny, with config.json and weights"
+        fix = f"name a folder of {', '.join(CLASSES)}, with config.json and weights"
         raise ModelError("no config.json in the folder of the codec", path.parent, fix) from error
     if len(data) > CONFIG_LIMIT:
         raise ModelError(f"a configuration of more than {CONFIG_LIMIT} bytes", path)
@@ -138,7 +147,8 @@ def _check_sizes(config: Mapping[str, Any], folder: Path) -> None:
 def _factor(network: Any) -> int:
     """Pixels a side of one latent position."""
     config = network.config
-    blocks = config.block_out_channels if isinstance(network, AutoencoderKL) else config.encoder_block_out_channels
+    tiny = isinstance(network, AutoencoderTiny)
+    blocks = config.encoder_block_out_channels if tiny else config.block_out_channels
     return int(2 ** (len(blocks) - 1))
 
 

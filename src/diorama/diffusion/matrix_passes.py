@@ -16,6 +16,7 @@ from diorama.errors import ModelError, OutOfMemoryError
 _LOG = logging.getLogger(__name__)
 Matrix = Float[torch.Tensor, "v c t y x"]
 Shares = Float[torch.Tensor, "v 1 t y x"]
+Turned = Float[torch.Tensor, "_ _ _ y x"]
 
 
 @dataclass
@@ -86,14 +87,14 @@ class PriorPasses:
         _LOG.warning("out of memory: the frame matrix goes on with %d videos at once", self.counted.at_once)
 
 
-def _videos(matrix: Matrix, way: Pass) -> Matrix:
+def _videos(matrix: Matrix, way: Pass) -> Turned:
     if way == "columns":
         return matrix
     rows = matrix.transpose(0, 2)
     return rows.flip(2) if way == "rows_back" else rows
 
 
-def _matrix(videos: Matrix, way: Pass) -> Matrix:
+def _matrix(videos: Matrix, way: Pass) -> Turned:
     if way == "columns":
         return videos
     return (videos.flip(2) if way == "rows_back" else videos).transpose(0, 2)

@@ -49,10 +49,13 @@ class Prior(Protocol):
     name: str
     size: tuple[int, int]
     multiple: int
-    longest: int
     shortest: int
     rows: bool
     reads_guess: bool
+
+    @property
+    def longest(self) -> int:
+        """See above."""
 
     @property
     def device(self) -> torch.device:

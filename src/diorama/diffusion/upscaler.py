@@ -6,7 +6,7 @@ they can be believed. The network works at the size of its input. Neighbours ent
 interpolation, folded 2 x 2 pixels to one, and its answer is again what is to be added to bicubic interpolation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
@@ -56,8 +56,10 @@ class Neighbour:
 class Upscaler(Protocol):
     """Makes frames larger, with or without regard to neighbours."""
 
-    factor: int
-    """Pixels a side for each pixel."""
+    @property
+    def factor(self) -> int:
+        """Pixels a side for each pixel."""
+        ...
 
     def __call__(self, frame: Low, before: Neighbour | None, beside: Neighbour | None) -> High:
         """Upscaled frames.
@@ -104,7 +106,7 @@ class UpscaleNet(nn.Module):
         _silence(self.leave)
         self.register_buffer("cubic", cubic_kernel(), persistent=False)
         self.cubic: Float[torch.Tensor, "12 3 5 5"]
-        self.to(memory_format=torch.channels_last)  # twice as fast on CPUs
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
 
     def forward(self, frame: Low, before: Neighbour | None = None, beside: Neighbour | None = None) -> High:
         """As `Upscaler`, without clamping to [0, 1] in training."""
@@ -196,14 +198,3 @@ def _silence(layer: nn.Conv2d) -> None:
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
-
-
-__all__: Sequence[str] = (
-    "EMBEDDED",
-    "FACTOR",
-    "Neighbour",
-    "UpscaleNet",
-    "Upscaler",
-    "agreement",
-    "open_upscaler",
-)

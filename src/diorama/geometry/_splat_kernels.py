@@ -120,10 +120,10 @@ def fading(x):
 @no_type_check
 def finished(buffer):
     """Whether no pixel of a tile lets anything through."""
+    through = _ZERO
     for p in range(PIXELS):
-        if buffer[p] > _ZERO:
-            return False
-    return True
+        through = max(through, buffer[p])
+    return through <= _ZERO
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)

@@ -67,7 +67,21 @@ def project(first, last, means, quats, scales, opacities, viewmat, lens, near, s
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def project_back(
-    first, last, order, slots, means, quats, scales, viewmat, lens, pairs, to_means, to_quats, to_scales, to_looks, to_xy
+    first,
+    last,
+    order,
+    slots,
+    means,
+    quats,
+    scales,
+    viewmat,
+    lens,
+    pairs,
+    to_means,
+    to_quats,
+    to_scales,
+    to_looks,
+    to_xy,
 ):
     """Sum the gradients of the drawn Gaussians over their tiles, and lead them back to what they were made of.
 
@@ -199,7 +213,7 @@ def spread(turn, a, b, c):
 @njit(nogil=True, cache=True)
 @no_type_check
 def axis_back(turn, k, scale, across, down, rows):
-    """For an axis of an ellipsoid: what its column of the rotation receives along `across` and `down`, and its scale."""
+    """What an axis of an ellipsoid receives: its direction along `across` and `down`, and its scale."""
     axis = turn[k], turn[3 + k], turn[6 + k]
     p, q = 2 * dot(rows[0], axis), 2 * dot(rows[1], axis)
     return p * scale * scale, q * scale * scale, (p * dot(across, axis) + q * dot(down, axis)) * scale

@@ -75,9 +75,7 @@ def draw(arrays: Arrays, view: View) -> Drawing:
     radii, opacities = np.empty(count, np.float32), np.ascontiguousarray(looks[:, 0])
 
     def place(first: int, last: int) -> None:
-        project(
-            first, last, means, quats, scales, opacities, view.viewmat, view.lens, view.near, screen, boxes, radii
-        )
+        project(first, last, means, quats, scales, opacities, view.viewmat, view.lens, view.near, screen, boxes, radii)
 
     bands(count, place, least=_LEAST)
     order = by_depth(boxes, np.ascontiguousarray(screen[:, Z]).view(np.uint32))
@@ -119,7 +117,7 @@ def undraw(
 
     bands(len(d.order), gather, least=_LEAST)
     found[3][looks[:, 0] > OPAQUE, 0] = 0
-    return found
+    return found  # type: ignore[return-value]
 
 
 def _spread(tiles: int) -> int:

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float, Int64
 
 from diorama.core.camera import Cameras
-
 from diorama.geometry._splat_kernels import DARK, FAINT, OPAQUE
 from diorama.geometry._splat_project import BESIDE, DILATION
 from diorama.geometry.splat import NEAR, SoftTensors
@@ -18,7 +17,7 @@ Pixels = tuple[Float[Tensor, "p 3"], Float[Tensor, " p"], Float[Tensor, " p"]]
 
 
 def splat_reference(gaussians: SoftTensors, camera: Cameras, background: Float[Tensor, "3"]) -> tuple[Tensor, ...]:
-    """Colour "h w 3", alpha "h w" and the sum of weight times depth "h w" of one view: every Gaussian at every pixel."""
+    """Colour "h w 3", alpha "h w", and the sum of weight times depth "h w": every Gaussian at every pixel of a view."""
     places, covs, z = on_screen(gaussians, camera)
     order = torch.argsort(z, stable=True)
     order = order[z[order] > NEAR]
@@ -85,10 +84,10 @@ def compose(
     inverse = torch.linalg.inv(covs)
     form = (away[:, :, None] @ inverse @ away[..., None])[..., 0, 0]
     alpha = gaussians.opacities[order].clamp(max=float(OPAQUE)) * torch.exp(-0.5 * form)
-    alpha = torch.where(alpha >= FAINT, alpha, torch.zeros_like(alpha))
+    alpha = torch.where(alpha >= float(FAINT), alpha, torch.zeros_like(alpha))
     after = torch.cumprod(1 - alpha, dim=1)
     before = torch.cat([torch.ones_like(after[:, :1]), after[:, :-1]], dim=1)
-    weights = torch.where(after >= DARK, before * alpha, torch.zeros_like(alpha))
+    weights = torch.where(after >= float(DARK), before * alpha, torch.zeros_like(alpha))
     covered = weights.sum(dim=1)
     color = weights @ gaussians.colors[order] + (1 - covered)[:, None] * background
     return color, covered, weights @ z

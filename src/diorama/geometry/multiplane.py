@@ -8,7 +8,7 @@ from typing import TypeVar, no_type_check
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float64, UInt8, UInt16
+from jaxtyping import Bool, Float, Float32, Float64, UInt8, UInt16
 from numba import njit
 
 from diorama.errors import UsageError
@@ -60,8 +60,44 @@ def multiplane_warp(
     x = (np.arange(z.shape[1]) - centre) * z / focal
     target = np.rint((x - baseline) * focal / z + centre)
     warped, depth = np.zeros_like(image), np.zeros_like(z)
-    _project(image, z, target, warped, depth)
+    _project(image, z, target, _rows(z), warped, depth)
     return _clean(warped, depth, num_planes)
+
+
+def multiplane_shift(
+    image: Pixels,
+    disparity: Float32[np.ndarray, "h w"],
+    depth: Float64[np.ndarray, "h w"],
+    *,
+    share: tuple[float | int, float | int],
+    num_planes: int = 4,
+) -> tuple[Pixels, Bool[np.ndarray, "h w"]]:
+    """`multiplane_warp` for parallax that is given in pixels, and for cameras that also move down.
+
+    Args:
+        image: RGB, uint8 or uint16.
+        disparity: pixels by which the whole way moves each pixel to the left; any sign.
+        depth: metres, above 0; what is nearer wins, and planes are cut by it.
+        share: of the whole way that the camera goes, to the right and down.
+        num_planes: as there; 0 leaves out the clean-up.
+
+    Raises:
+        UsageError: where disparity is not finite, or depth not finite and above 0.
+    """
+    if not (np.isfinite(disparity).all() and np.isfinite(depth).all() and depth.min(initial=np.inf) > 0):
+        raise UsageError("disparity and depth must be finite, depth above 0", "disparity", "mend or clamp the maps")
+    if share == (0, 0):
+        return image.copy(), np.ones(image.shape[:2], dtype=bool)
+    moved = disparity.astype(np.float64)
+    target = np.rint(np.arange(depth.shape[1]) - share[0] * moved)
+    rows = np.rint(_rows(depth) - share[1] * moved)
+    warped, z = np.zeros_like(image), np.zeros_like(depth)
+    _project(image, depth, target, rows, warped, z)
+    return _clean(warped, z, num_planes) if num_planes else (warped, z > 0)
+
+
+def _rows(like: Float64[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
+    return np.broadcast_to(np.arange(len(like), dtype=np.float64)[:, None], like.shape)
 
 
 def plane_edges(depth: Float64[np.ndarray, "n"], num_planes: int) -> Float64[np.ndarray, "edges"]:
@@ -85,17 +121,17 @@ def _check(inverse_depth: Float[np.ndarray, "h w"], focal: float | int, baseline
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _project(image, z, target, warped, depth):
+def _project(image, z, column, row, warped, depth):
     """Write each pixel at its target; the nearest wins, and of equals the rightmost (a stable sort's order)."""
-    rows, cols = z.shape
-    for y in range(rows):
-        for x in range(cols):
-            if 0 <= target[y, x] < cols:
-                t = int(target[y, x])
-                if depth[y, t] == 0 or z[y, x] <= depth[y, t]:
-                    depth[y, t] = z[y, x]
+    height, width = z.shape
+    for y in range(height):
+        for x in range(width):
+            if 0 <= column[y, x] < width and 0 <= row[y, x] < height:
+                t, s = int(column[y, x]), int(row[y, x])
+                if depth[s, t] == 0 or z[y, x] <= depth[s, t]:
+                    depth[s, t] = z[y, x]
                     for c in range(3):
-                        warped[y, t, c] = image[y, x, c]
+                        warped[s, t, c] = image[y, x, c]
 
 
 def _clean(

@@ -18,8 +18,8 @@ from diorama.core.camera import Cameras
 from diorama.core.extras import need
 from diorama.core.gaussians import Gaussians
 from diorama.errors import UsageError
-from diorama.geometry._splat_project import DILATION
 from diorama.geometry._splat_kernels import OPAQUE
+from diorama.geometry._splat_project import DILATION
 from diorama.geometry._splat_torch import Splat, View, draw
 
 NEAR = 0.01
@@ -124,11 +124,10 @@ def splat_torch(
     if g.means.is_cuda:
         return _on_cuda(g, cameras, background)
     looks = torch.cat([g.opacities[:, None], g.colors], dim=1)
+    parts = tuple(part.float() for part in (g.means, g.quats, g.scales, looks))
     pull = torch.zeros(len(views), len(g.means), 2)
-    seen = [
-        Splat.apply(g.means, g.quats, g.scales, looks, view, row) for view, row in zip(views, pull, strict=True)
-    ]
-    color, alpha, depth, radii = (torch.stack(parts) for parts in zip(*seen, strict=True))
+    seen = [Splat.apply(*parts, view, row) for view, row in zip(views, pull, strict=True)]
+    color, alpha, depth, radii = (torch.stack(pictures) for pictures in zip(*seen, strict=True))
     return SplattedTensors(color, alpha, depth, radii, pull)
 
 

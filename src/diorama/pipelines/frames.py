@@ -61,6 +61,20 @@ class Since:
 
 
 @dataclass(frozen=True, eq=False)
+class Viewed:
+    """A frame with its eyes, and what they were made from: the nearness and the screen parallax of each pixel."""
+
+    seen: Seen
+    inverse_depth: FullMap
+    disparity: FullMap
+    eyes: Eyes
+
+
+Maker = Callable[[Iterable[Seen], Since], Iterator[Viewed]]
+"""Frames in order -> the eyes of those from ``since.place`` on; earlier ones are only looked at."""
+
+
+@dataclass(frozen=True, eq=False)
 class Rendered:
     """All that one frame became, for the report."""
 
@@ -81,6 +95,7 @@ class FrameStream:
         timings: filled as the stream runs.
         keep: called with each frame that `samples` names, for the report.
         samples: output positions to keep.
+        make: how frames become eyes; the fast engine where None.
     """
 
     schedule: Schedule
@@ -89,6 +104,7 @@ class FrameStream:
     timings: Timings
     keep: Callable[[Rendered], None]
     samples: frozenset[int] = frozenset()
+    make: Maker | None = None
 
     def shown(self, since: Since) -> Generator[Shown, None, None]:
         """The finished frames from ``since.place`` on."""
@@ -159,33 +175,42 @@ class FrameStream:
             yield Seen(place, tracked, shot_start, depth, convergence)
 
     def _made(self, frames: Iterable[Seen], since: Since) -> Iterator[Shown]:
-        history = History()
-        for seen in frames:
-            history = History() if seen.tracked.first else history
-            inverse_depth, disparity = self._geometry(seen)
-            history = history.moved(seen.tracked.flow)
-            if seen.place >= since.place:
-                yield self._show(seen, inverse_depth, disparity, history)
-            history = history.appended(seen.tracked.frame.image, disparity)
+        make = self.make or (lambda seen, since: fast_eyes(seen, since, self.look))
+        for viewed in make(frames, since):
+            yield self._show(viewed)
 
-    def _geometry(self, seen: Seen) -> tuple[FullMap, FullMap]:
-        image = seen.tracked.frame.image
-        inverse_depth = upsample(seen.inverse_depth, image)  # as it is where it has the frame's size
-        return inverse_depth, screen_disparity(inverse_depth, seen.convergence, self.look)
-
-    def _show(self, seen: Seen, inverse_depth: FullMap, disparity: FullMap, history: History) -> Shown:
-        frame = seen.tracked.frame
-        neighbours = history.neighbours() if self.look.fill == "fast" else ()
-        eyes = make_eyes(frame.image, disparity, self.look, neighbours=neighbours)
+    def _show(self, viewed: Viewed) -> Shown:
+        seen, frame, eyes = viewed.seen, viewed.seen.tracked.frame, viewed.eyes
         seconds = float(frame.pts * self.schedule.time_base)
         if seen.place in self.samples:
-            self.keep(Rendered(seen, seconds, inverse_depth, eyes))
+            self.keep(Rendered(seen, seconds, viewed.inverse_depth, eyes))
         comfort = measure(
-            disparity,
+            viewed.disparity,
             index=frame.index,
             seconds=seconds,
             shot=seen.tracked.shot,
             convergence=seen.convergence,
         )
-        images = pictures(eyes, frame.image, inverse_depth, self.look)
+        images = pictures(eyes, frame.image, viewed.inverse_depth, self.look)
         return Shown(images, frame.pts, seen.place, seen.shot_start, seen.tracked.shot, asdict(comfort))
+
+
+def geometry_of(seen: Seen, look: Look) -> tuple[FullMap, FullMap]:
+    """Nearness and screen parallax of each pixel of a frame."""
+    inverse_depth = upsample(seen.inverse_depth, seen.tracked.frame.image)  # as it is where it has the frame's size
+    return inverse_depth, screen_disparity(inverse_depth, seen.convergence, look)
+
+
+def fast_eyes(frames: Iterable[Seen], since: Since, look: Look) -> Iterator[Viewed]:
+    """The fast engine: each frame warped, and its holes filled from frames before it and from beside them."""
+    history = History()
+    for seen in frames:
+        history = History() if seen.tracked.first else history
+        image = seen.tracked.frame.image
+        inverse_depth, disparity = geometry_of(seen, look)
+        history = history.moved(seen.tracked.flow)
+        if seen.place >= since.place:
+            neighbours = history.neighbours() if look.fill == "fast" else ()
+            eyes = make_eyes(image, disparity, look, neighbours=neighbours)
+            yield Viewed(seen, inverse_depth, disparity, eyes)
+        history = history.appended(image, disparity)

@@ -20,7 +20,7 @@ from diorama.media.write import StreamSpec
 from diorama.perception import answers
 from diorama.perception.base import DepthEstimator
 from diorama.pipelines.finish import Ending, Facts, finish_film, finish_stills, write_reports
-from diorama.pipelines.frames import FrameStream, Since
+from diorama.pipelines.frames import FrameStream, Maker, Since
 from diorama.pipelines.output import Target, already_done, encoder_options, tags_of
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.samples import SampleFolder
@@ -143,7 +143,11 @@ class Job:
         self.progress.advance(since.place)
         if since.place >= len(self.plan):
             return before
-        writer = PieceWriter(work, (self._spec(encoding),) * streams, encoding, self.run_options.piece_frames)
+        frames_of_piece = self.run_options.piece_frames
+        if self.config.look.engine == "generative":  # a killed run goes on at the last window
+            generative = self.config.generative
+            frames_of_piece = min(frames_of_piece, generative.window - generative.overlap)
+        writer = PieceWriter(work, (self._spec(encoding),) * streams, encoding, frames_of_piece)
         with closing(self._stream(work, estimator).shown(since)) as frames:
             pieces = writer.run(frames, before, self.progress)
         if not pieces:
@@ -154,7 +158,17 @@ class Job:
         count = len(self.plan)
         wanted = frozenset(count * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES))
         chosen = wanted if self.run_options.report or self.run_options.samples else frozenset[int]()
-        return FrameStream(self.plan, self.config.look, estimator, self.timings, self._samples(work).keep, chosen)
+        keep, make = self._samples(work).keep, self._maker(work)
+        return FrameStream(self.plan, self.config.look, estimator, self.timings, keep, chosen, make)
+
+    def _maker(self, work: WorkFolder) -> Maker | None:
+        """The generative engine; None for the fast one."""
+        if self.config.look.engine == "fast":
+            return None
+        from diorama.pipelines.matrix_open import Opening  # torch: not for the fast engine
+
+        opening = Opening(self.config.generative, self.config.depth.device, self.note)
+        return opening.maker(self.config.look, work.path / "windows")
 
     def _samples(self, work: WorkFolder) -> SampleFolder:
         return SampleFolder(self.run_options.samples or work.path)
@@ -222,6 +236,8 @@ class Job:
                 measured = replace(measured, name=f"depth-{measured.name}")
             inputs.append(measured)
             options["depth"] = measured.name
+        if options["prior"] != "embedded":
+            options["prior"] = Path(options["prior"]).resolve().name
         return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, models)
 
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ from diorama.errors import LimitError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.formats import FormatName
 from diorama.media.safe import Limits, local_path
+from diorama.pipelines.matrix_config import Generative
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Look:
     """Subpixel is smooth on slanted surfaces; nearest keeps every pixel as it is and is the fastest."""
     fill: Literal["fast", "telea"] = "fast"
     """What fills the background that becomes visible: true background of other frames and its extension, or OpenCV."""
+    engine: Literal["fast", "generative"] = "fast"
+    """fast, or generative: a video network paints what no frame shows, alike in all views (slow)."""
 
     def __post_init__(self) -> None:
         if not isfinite(self.divergence) or self.divergence < 0:
@@ -48,6 +51,8 @@ class Look:
             raise UsageError("rgbd has no eyes to exchange", "--swap", "leave it out")
         if not 2 <= self.views <= 64:
             raise UsageError(f"{self.views} views", "--views", "give 2 to 64")
+        if self.engine == "generative" and self.format == "rgbd":
+            raise UsageError("rgbd has no eyes to paint", "--engine", "leave it out")
         if self.views > 2 and self.format not in ("sbs", "eyes"):
             raise UsageError(f"{self.views} views do not fit the format {self.format}", "--views", "leave --format out")
 
@@ -191,6 +196,7 @@ class StereoConfig:
     depth: DepthChoice = DepthChoice()
     clip: Clip = Clip()
     encoding: Encoding = Encoding()
+    generative: Generative = Generative()
 
     def options(self) -> dict[str, Any]:
         """All options as one flat table of scalars, as a recipe keeps them."""
@@ -203,7 +209,7 @@ class StereoConfig:
         Raises:
             UsageError: an unknown option, or a value of the wrong type or out of range.
         """
-        groups = {"look": Look, "depth": DepthChoice, "clip": Clip, "encoding": Encoding}
+        groups = {"look": Look, "depth": DepthChoice, "clip": Clip, "encoding": Encoding, "generative": Generative}
         known = {name: (group, hint) for group, kind in groups.items() for name, hint in get_type_hints(kind).items()}
         values: dict[str, dict[str, Any]] = {group: {} for group in groups}
         for name, value in options.items():

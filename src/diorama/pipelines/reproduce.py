@@ -11,7 +11,7 @@ from diorama.perception.answers import EMBEDDED, HUB
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
 
-DEPTH = "depth"
+DEPTH, PRIOR = "depth", "prior"
 
 
 def reproduce(
@@ -29,7 +29,7 @@ def reproduce(
         made: the output, or its sidecar.
         output: the file to write; by default ``<name>_again`` beside `made`.
         given: where inputs are that do not lie beside `made`, by the name the recipe gives them; ``depth`` stands for
-            a folder of weights.
+            a folder of weights, ``prior`` for that of the generative engine.
         allow_changed: accept inputs with another content hash.
         overwrite: replace an existing output.
         progress: told how far the run is.
@@ -45,9 +45,11 @@ def reproduce(
     if not recipe.inputs:
         raise UsageError("a recipe without an input", made, "it needs the clip it was made from")
     told = dict(given or {})
-    weights = told.pop(DEPTH, None) if DEPTH not in {item.name for item in recipe.inputs} else None
+    named = {item.name for item in recipe.inputs}
+    weights, prior = (told.pop(name, None) if name not in named else None for name in (DEPTH, PRIOR))
     found = resolve_inputs(recipe, made.parent, told, allow_changed=allow_changed)
-    config = StereoConfig.from_options({**recipe.options, DEPTH: _depth(recipe, found, weights)})
+    answers = {DEPTH: _depth(recipe, found, weights), PRIOR: _prior(recipe, prior)}
+    config = StereoConfig.from_options({**recipe.options, **answers})
     source = found[recipe.inputs[0].name]
     target = output or _again(made)
     return stereo(source, target, config, run=StereoRun(overwrite=overwrite), progress=progress)
@@ -67,6 +69,16 @@ def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> s
     if isinstance(name, str) and name in here:  # never downloaded at a recipe's word
         return here[name]
     raise UsageError(f"the recipe asks for depth from {depth!r}", "recipe", "if you trust it: --input depth=PATH")
+
+
+def _prior(recipe: Recipe, folder: Path | None) -> str:
+    """What paints. A recipe cannot choose folders by itself."""
+    if folder is not None:
+        return str(folder)
+    prior = recipe.options.get(PRIOR, EMBEDDED)
+    if prior == EMBEDDED:
+        return EMBEDDED
+    raise UsageError(f"the recipe asks for the network {prior!r}", "recipe", "if you trust it: --input prior=PATH")
 
 
 def _again(made: Path) -> Path:

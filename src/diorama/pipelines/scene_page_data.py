@@ -4,7 +4,7 @@ A row of the table has two texels of four 32-bit numbers, and three where it mov
 
 * place as three floats; red, green, blue and opacity as bytes
 * rotation as four signed 16-bit shares (w, x, y, z); logarithms of the scales as three half floats
-* four 16-bit numbers of nodes; their weights as bytes; time and width of its presence as half floats, shares of the clip
+* four 16-bit numbers of nodes; their weights as bytes; time and width of presence as half floats, shares of the clip
 
 Steps are far below what is seen: places are exact, scales within 0.2 percent, turns within a hundredth of a degree,
 colours and weights in steps of 1/255.
@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt32
+from jaxtyping import Float, Int64, UInt32
 
 from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians, MovingGaussians
@@ -29,6 +29,9 @@ LINKS = 4
 MOST_NODES = 1 << 16
 FPS = 12.0
 """Frames a second of sequences that do not say."""
+PARALLAX = 0.025
+"""Between near and far in stereo at first, as a share of the picture's width."""
+_BASES = (0.002, 0.1)
 _TEXEL = 16
 _ALWAYS = 60_000.0
 _SPAN = 1e-3
@@ -47,8 +50,10 @@ class PageScene:
         times: seconds: of the keys, or of the frames.
         view: the camera to begin with, one.
         depth: metres from it to what it looks at.
+        base: metres between two eyes that see it in comfort, as a share of that.
         sway: least and most of x, then of y, in metres from its place, between which the scene is to be seen.
         fps: frames a second.
+        fitted: whether the Gaussians were fitted to pictures as sharp as the first view.
         left_out: Gaussians beyond what a page can hold.
     """
 
@@ -58,8 +63,10 @@ class PageScene:
     times: tuple[float, ...]
     view: Cameras
     depth: float
+    base: float
     sway: tuple[float, float, float, float]
     fps: float
+    fitted: bool
     left_out: int
 
 
@@ -97,9 +104,9 @@ def page_scene(scene: Gaussians | MovingGaussians | SplatSequence | Scene4d) -> 
         times = given or tuple(number / fps for number in range(len(kept)))
     starts = np.cumsum([0, *(len(rows) for rows in chosen)]).tolist()
     view = cameras[:1] if cameras is not None else _view_of(shown)
-    depth = _depth(shown, view)
-    sway = _sway(cameras, depth)
-    return PageScene(table, moving, tuple(starts), times, view, depth, sway, fps, total - len(table))
+    depth, base = _depth(shown, view)
+    sway, fitted, left_out = _sway(cameras, depth), cameras is not None, total - len(table)
+    return PageScene(table, moving, tuple(starts), times, view, depth, base, sway, fps, fitted, left_out)
 
 
 def page_bytes(scene: PageScene) -> bytes:
@@ -115,8 +122,10 @@ def page_bytes(scene: PageScene) -> bytes:
         "K": [float(view.Ks[0, i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))],
         "size": [view.width, view.height],
         "depth": scene.depth,
+        "base": scene.base,
         "sway": scene.sway,
         "fps": scene.fps,
+        "fitted": scene.fitted,
         "leftOut": scene.left_out,
     }
     text = json.dumps(note, allow_nan=False).encode()
@@ -146,17 +155,13 @@ def _most_seen(gaussians: Gaussians, count: int) -> Int64[np.ndarray, " n"]:
 def _still(gaussians: Gaussians) -> UInt32[np.ndarray, "g 8"]:
     table = np.empty((len(gaussians), 4 * STILL), np.uint32)
     shares = np.concatenate([gaussians.colors, gaussians.opacities[:, None]], axis=1)
-    table[:, :3] = gaussians.means.view(np.uint32) if gaussians.means.flags.c_contiguous else _bits(gaussians.means)
+    table[:, :3] = np.ascontiguousarray(gaussians.means).view(np.uint32)
     table[:, 3] = np.rint(shares * 255).astype("u1").view("<u4")[:, 0]
     table[:, 4:6] = np.rint(gaussians.quats.clip(-1, 1) * 32767).astype("<i2").view("<u4")
     sizes = np.zeros((len(gaussians), 4), "<f2")
     sizes[:, :3] = np.log(gaussians.scales.astype(np.float64))
     table[:, 6:8] = sizes.view("<u4")
     return table
-
-
-def _bits(values: Float32[np.ndarray, "g 3"]) -> UInt32[np.ndarray, "g 3"]:
-    return np.ascontiguousarray(values).view(np.uint32)
 
 
 def _links(moving: MovingGaussians) -> UInt32[np.ndarray, "g 4"]:
@@ -169,7 +174,7 @@ def _links(moving: MovingGaussians) -> UInt32[np.ndarray, "g 4"]:
     table = np.empty((count, 4), np.uint32)
     table[:, :2] = links.view("<u4")
     table[:, 2] = np.rint(weights * 255).astype("u1").view("<u4")[:, 0]
-    there = np.full((count, 2), _ALWAYS)
+    there = np.full((count, 2), (0, _ALWAYS))
     if moving.presence is not None:
         there[:] = (moving.presence - [moving.times[0], 0]) / max(moving.seconds, _SPAN)
     table[:, 3] = there.clip(-_ALWAYS, _ALWAYS).astype("<f2").view("<u4")[:, 0]
@@ -187,16 +192,22 @@ def _view_of(gaussians: Gaussians) -> Cameras:
     return Cameras(viewmat[None], np.array([[[900.0, 0, 480], [0, 900, 320], [0, 0, 1]]]), 640, 960)
 
 
-def _depth(gaussians: Gaussians, view: Cameras) -> float:
-    """Median depth of what stands in the middle of the picture."""
+def _depth(gaussians: Gaussians, view: Cameras) -> tuple[float, float]:
+    """Where the screen is to be (metres), and a baseline (share of that) by which near and far are `PARALLAX` apart.
+
+    Both by what stands in the middle of the picture; the depth is the mean of the inverse ones, as the eyes measure.
+    """
     pixels, depths = view.project(gaussians.means.astype(np.float64))
     away: Float[np.ndarray, "g 2"] = np.abs(pixels[0] / [view.width, view.height] - 0.5)
     before = (depths[0] > 0) & (gaussians.opacities > 0.1)
-    central = before & (np.nan_to_num(away, nan=9).max(axis=1) < 0.25)
+    central = before & (np.nan_to_num(away, nan=9).max(axis=1) < 0.35)
     for chosen in (central, before, depths[0] > 0):
         if chosen.any():
-            return float(np.median(depths[0][chosen]))
-    return 1.0
+            near = 1 / depths[0][chosen]
+            depth = float(1 / near.mean())
+            least, most = np.quantile(near, [0.02, 0.98]) * depth * float(view.Ks[0, 0, 0]) / view.width
+            return depth, float(np.clip(PARALLAX / max(most - least, _SPAN), *_BASES))
+    return 1.0, PARALLAX
 
 
 def _sway(cameras: Cameras | None, depth: float) -> tuple[float, float, float, float]:

@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, UInt8, UInt16
 
 from diorama.core.video import Pixels
 from diorama.diffusion.upscaler import Neighbour, Upscaler, open_upscaler
@@ -20,10 +20,14 @@ from diorama.errors import UsageError
 from diorama.perception.shrink import eight_bits
 from diorama.pipelines.upscale_config import EMBEDDED
 from diorama.pipelines.upscale_hub import open_hub
-from diorama.pipelines.upscale_ways import SeenFrom, Way, carry, way_before, way_beside
+from diorama.pipelines.upscale_ways import SHARES, SeenFrom, Way, carry, way_before, way_beside
 
 Factor = Literal[2, 4]
 Picture = Float32[np.ndarray, "h w 3"]
+Large = Float32[np.ndarray, "h2 w2 3"]
+Given = UInt8[np.ndarray, "_ _ 3"] | UInt16[np.ndarray, "_ _ 3"]
+"""A frame whose size is checked when it is taken."""
+Levels = list[Float32[np.ndarray, "_ _ 3"]]
 MOST_PIXELS = 2**27
 """Of a result: 134 million, above 8K and 16K square pictures."""
 
@@ -38,9 +42,9 @@ class StereoFrame:
         first: whether a shot begins here.
     """
 
-    left: Pixels
-    right: Pixels
-    disparity: Float32[np.ndarray, "h w"] | None = None
+    left: Given
+    right: Given
+    disparity: Float32[np.ndarray, "_ _"] | None = None
     first: bool = False
 
 
@@ -66,7 +70,7 @@ def upscale_stereo(
         frames: in order, of one size.
         upscaler: the embedded one by default.
         factor: 2 or 4.
-        seen_from: whose pixels the disparities belong to: the left eye's, or those of a view in the middle.
+        seen_from: whose pixels the disparities belong to: an eye's, or those of a view in the middle.
 
     Yields:
         Left and right, `factor` times the size, uint8 or uint16 as given.
@@ -74,8 +78,8 @@ def upscale_stereo(
     Raises:
         UsageError: another factor, frames or disparities of several sizes, no pixels, or more than `MOST_PIXELS`.
     """
-    if seen_from not in ("left", "center"):
-        raise UsageError(f"disparity seen from {seen_from!r}", "upscale", "give left or center")
+    if seen_from not in SHARES:
+        raise UsageError(f"disparity seen from {seen_from!r}", "upscale", f"give one of {', '.join(SHARES)}")
     chosen, passes = _passes(upscaler, factor)
     return _stereo(frames, chosen, passes, seen_from)
 
@@ -113,13 +117,13 @@ def _stereo(
         small = eight_bits(frame.left), eight_bits(frame.right)
         way = way_beside(small[1], small[0], frame.disparity, seen_from)
         beside = right.next(frame.right, first=frame.first, beside=(left.levels, way))
-        yield _as(large, frame.left), _as(beside, frame.right)
+        yield _as(large, frame.left.dtype), _as(beside, frame.right.dtype)
 
 
 def _mono(frames: Iterable[tuple[Pixels, bool]], upscaler: Upscaler, passes: int) -> Iterator[Pixels]:
     eye = _Eye(upscaler, passes)
     for image, first in frames:
-        yield _as(eye.next(image, first=first), image)
+        yield _as(eye.next(image, first=first), image.dtype)
 
 
 @dataclass(eq=False)
@@ -134,10 +138,10 @@ class _Eye:
 
     upscaler: Upscaler
     passes: int
-    levels: list[Picture] = field(default_factory=list)
+    levels: Levels = field(default_factory=list)
     last: UInt8[np.ndarray, "h w 3"] | None = None
 
-    def next(self, image: Pixels, *, first: bool, beside: tuple[list[Picture], Way] | None = None) -> Picture:
+    def next(self, image: Pixels, *, first: bool, beside: tuple[Levels, Way] | None = None) -> Large:
         """The next frame upscaled, in [0, 1].
 
         Args:
@@ -145,10 +149,10 @@ class _Eye:
             first: whether it has nothing to do with those before.
             beside: the other eye after each pass, and the way there.
         """
-        _check(image, self.upscaler.factor**self.passes, self.last)
+        _check(image, self.upscaler.factor**self.passes, None if self.last is None else self.last.shape)
         small = eight_bits(image)
         way = None if first or self.last is None else way_before(small, self.last)
-        made: list[Picture] = []
+        made: Levels = []
         current = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
         for level in range(self.passes):
             before = None if way is None else _Warped.of(self.levels[level], way, current.shape)
@@ -163,12 +167,12 @@ class _Eye:
 class _Warped:
     """A neighbour at the pixels of a frame: its upscaled picture, and at the frame's size how far it counts."""
 
-    image: Picture
+    image: Large
     mask: Float32[np.ndarray, "sh sw"]
     same: Float32[np.ndarray, "sh sw"]
 
     @classmethod
-    def of(cls, image: Picture, way: Way, shape: tuple[int, ...]) -> "_Warped":
+    def of(cls, image: Large, way: Way, shape: tuple[int, ...]) -> "_Warped":
         """Along a way, for a frame of a shape."""
         return cls(carry(image, way.flow), _resized(way.mask, shape), _resized(way.same, shape))
 
@@ -178,7 +182,7 @@ class _Warped:
         return Neighbour(_tensor(self.image), torch.from_numpy(self.mask)[None, None])
 
 
-def _step(upscaler: Upscaler, image: Picture, before: _Warped | None, beside: _Warped | None) -> Picture:
+def _step(upscaler: Upscaler, image: Picture, before: _Warped | None, beside: _Warped | None) -> Large:
     """A frame upscaled after its neighbours, with the other eye's pixels where both show the same."""
     with torch.inference_mode():
         made = upscaler(
@@ -201,9 +205,9 @@ def _tensor(image: Picture) -> torch.Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None]
 
 
-def _as(made: Picture, given: Pixels) -> Pixels:
-    """In the given frame's kind of number."""
-    return np.rint(made * np.float32(np.iinfo(given.dtype).max)).astype(given.dtype)
+def _as(made: Picture, kind: np.dtype[np.unsignedinteger]) -> Pixels:
+    """In a kind of whole numbers, over its whole range."""
+    return np.rint(made * np.float32(np.iinfo(kind).max)).astype(kind)
 
 
 def _check_alike(frame: StereoFrame) -> None:
@@ -213,13 +217,13 @@ def _check_alike(frame: StereoFrame) -> None:
         raise UsageError(f"eyes of {said}", "upscale", "give both the same size and kind")
 
 
-def _check(image: Pixels, factor: int, last: UInt8[np.ndarray, "h w 3"] | None) -> None:
+def _check(image: Pixels, factor: int, last: tuple[int, ...] | None) -> None:
     height, width = image.shape[:2]
     if not height or not width:
         raise UsageError(f"a frame of {width}x{height}", "upscale", "it needs pixels")
     if height * width * factor**2 > MOST_PIXELS:
         size = f"{width * factor}x{height * factor}"
         raise UsageError(f"a result of {size}", "--upscale", f"at most {MOST_PIXELS} pixels")
-    if last is not None and last.shape != image.shape:
-        was = f"{last.shape[1]}x{last.shape[0]}"
+    if last is not None and last != image.shape:
+        was = f"{last[1]}x{last[0]}"
         raise UsageError(f"a frame of {width}x{height} after {was}", "upscale", "give frames of one size")

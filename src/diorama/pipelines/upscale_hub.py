@@ -110,7 +110,7 @@ def _span(start: int, side: int) -> tuple[int, int, int, int]:
     return max(0, start - MARGIN), start, stop, min(side, stop + MARGIN)
 
 
-def _mirrored(tile: Low, down: int, across: int) -> Low:
+def _mirrored(tile: Low, down: int, across: int) -> High:
     """With rows and columns added at the end: the mirror image with the border twice, again and again if need be."""
     rows, columns = (_mirror(side, more) for side, more in zip(tile.shape[-2:], (down, across), strict=True))
     return tile[..., rows, :][..., columns]

@@ -8,21 +8,24 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
 
-from diorama.diffusion.upscaler import agreement
+from diorama.diffusion.upscaler import TEXTURE, TOLERANCE
 from diorama.errors import UsageError
 from diorama.perception.flow import Flow, Plane, dense_flow, places, pull
 
 Small = UInt8[np.ndarray, "h w 3"]
-SeenFrom = Literal["left", "center"]
+SeenFrom = Literal["left", "center", "right"]
+SHARES = {"left": 1.0, "center": 0.5, "right": 0.0}
+"""Of the disparity, by which a pixel seen from there moves on its way to the right eye."""
 FINER = 2
 """Flow is sought at this many times the size: its fast settings stop at four pixels."""
 RETURN, RETURN_SHARE = 0.75, 0.05
 """Pixels, and share of the way, by which the way there and back may miss."""
 LEVEL_LIMIT = 1.0
 """Pixels that surfaces may be higher or lower in the other eye."""
+NEXT = np.ones((3, 3), np.uint8)
+"""A pixel and those around it."""
 SAME, NEARLY = 1.5 / 255, 4 / 255
 """Difference within which colours are the same, and from which on they are not."""
 
@@ -49,14 +52,14 @@ def way_before(here: Small, before: Small) -> Way:
 
 
 def way_beside(
-    right: Small, left: Small, disparity: Float32[np.ndarray, "h w"] | None = None, seen_from: SeenFrom = "left"
+    right: Small, left: Small, disparity: Float32[np.ndarray, "_ _"] | None = None, seen_from: SeenFrom = "left"
 ) -> Way:
     """From the right eye to the left.
 
     Args:
         right, left: the two pictures, rectified.
         disparity: left minus right in pixels, where it is known; what is not finite is unknown.
-        seen_from: whose pixels `disparity` belongs to: those of the left eye, or of a view in the middle.
+        seen_from: whose pixels `disparity` belongs to: an eye's, or those of a view in the middle.
 
     Raises:
         UsageError: a disparity of another size.
@@ -69,9 +72,7 @@ def way_beside(
     if disparity.shape != right.shape[:2]:
         given, wanted = (f"{shape[1]}x{shape[0]}" for shape in (disparity.shape, right.shape))
         raise UsageError(f"disparity of {given} for frames of {wanted}", "upscale", "give one of the frame's size")
-    found = [
-        _way(flow, sure, right, left) for flow, sure in _carried(disparity, 1.0 if seen_from == "left" else 0.5)
-    ]
+    found = [_way(flow, sure, right, left) for flow, sure in _carried(disparity, SHARES[seen_from])]
     return max(found, key=lambda way: float(way.same.sum() + way.mask.sum()))
 
 
@@ -108,7 +109,7 @@ def _carried(disparity: Float32[np.ndarray, "h w"], share: float) -> list[tuple[
 
 def _filled(values: Float32[np.ndarray, "h w"]) -> tuple[Flow, Plane]:
     """Ways along rows, holes filled from their right, else from their left; 0 in rows without any."""
-    height, width = values.shape
+    width = values.shape[1]
     known = np.isfinite(values)
     columns = np.arange(width)
     right = np.minimum.accumulate(np.where(known, columns, width)[:, ::-1], axis=1)[:, ::-1]
@@ -124,15 +125,24 @@ def _way(flow: Flow, sure: Plane, here: Small, there: Small) -> Way:
     height, width = sure.shape
     inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
     sure = sure * inside
-    own, theirs = here.astype(np.float32) / 255, pull(there.astype(np.float32) / 255, flow)
-    mask = agreement(_batch(own), _batch(theirs))[0, 0].numpy() * sure
-    apart = cv2.dilate(np.abs(own - theirs).max(-1), np.ones((3, 3), np.uint8))
+    theirs = pull(there, flow)
+    apart = cv2.dilate(_largest(cv2.absdiff(here, theirs)), NEXT).astype(np.float32) / 255
     same = np.clip((NEARLY - apart) / (NEARLY - SAME), 0, 1) * sure
-    return Way(flow, mask.astype(np.float32), same.astype(np.float32))
+    return Way(flow, believed(here, theirs) * sure, same.astype(np.float32))
 
 
-def _batch(image: Float32[np.ndarray, "h w 3"]) -> torch.Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)[None]
+def believed(here: Small, warped: Small) -> Plane:
+    """`diorama.diffusion.upscaler.agreement` of pictures of 8 bits, in a tenth of the time."""
+    apart = _largest(cv2.absdiff(here, warped)).astype(np.float32)
+    spread = _largest(cv2.subtract(cv2.dilate(here, NEXT), cv2.erode(here, NEXT)))
+    borne = np.float32(255 * TOLERANCE) + np.float32(TEXTURE) * spread
+    return np.clip(2 - apart / borne, 0, 1)
+
+
+def _largest(image: Small) -> UInt8[np.ndarray, "h w"]:
+    """Of the channels."""
+    red, green, blue = cv2.split(image)
+    return np.asarray(cv2.max(cv2.max(red, green), blue))
 
 
 def carry(image: Float32[np.ndarray, "h2 w2 3"], flow: Flow) -> Float32[np.ndarray, "h2 w2 3"]:

@@ -46,6 +46,12 @@ def policy(scripts: Sequence[str], more: Mapping[str, str] | None = None) -> str
     return "; ".join(f"{name} {allowed}" for name, allowed in (directives | dict(more or {})).items())
 
 
+def policy_in(page: str) -> str:
+    """The policy that a page made here carries, for the header it is served with."""
+    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    return found[1] if found else "default-src 'none'"
+
+
 def filled(template: str, values: Mapping[str, str]) -> str:
     """The template with all values put in at once: a value that looks like a place for another stays as it is."""
     return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)

@@ -60,7 +60,8 @@ class UpscaleRecipe(Recipe):
 
     def loss(self, networks: Networks, batch: Batch, draws: Draws) -> Loss:
         """See the module."""
-        network, rates, found = networks["upscale-s"], self.config.drop_rates, []
+        network, rates = networks["upscale-s"], self.config.drop_rates
+        found: list[Pictures] = []
         plain, edges, steady = [], [], []
         for number, (before, beside) in enumerate(PASSES):
             kept = [(draws.keep(rates.get(name, 0.0)), _disturbance(draws)) for name in self.conditions]

@@ -170,7 +170,9 @@ def _planes(rng: np.random.Generator, size: int, sides: tuple[int, int]) -> list
     return found
 
 
-def _through(plane: Float64[np.ndarray, "3 3"], photo: Float[torch.Tensor, "3 h w"], size: int) -> Picture:
+def _through(
+    plane: Float64[np.ndarray, "3 3"], photo: Float[torch.Tensor, "3 h w"], size: int
+) -> UInt8[np.ndarray, "s s 3"]:
     """The photograph seen through a plane, the mean of 2 x 2 looks a pixel."""
     height, width = photo.shape[1:]
     steps = (np.arange(2 * size) - 0.5) / 2
@@ -197,7 +199,7 @@ def write_clips(folder: Path, seed: int, count: int) -> None:
         images = np.lib.format.open_memmap(partial / IMAGES, mode="w+", dtype=np.uint8, shape=(*shape, 3))
         maps = np.lib.format.open_memmap(partial / MAPS, mode="w+", dtype=np.float16, shape=(*shape, 2))
         for number in range(count):
-            made = takes(seed_of("upscale take", seed, number))
+            made = takes(seed_of("upscale take", seed, number), SIZE)
             images[number], maps[number] = made.images, made.maps
         images.flush()
         maps.flush()
@@ -238,7 +240,7 @@ class Stock:
 
 @lru_cache(8)
 def _drawn(seed: int) -> Takes:
-    return takes(seed)
+    return takes(seed, SIZE)
 
 
 @lru_cache(1)

@@ -1,0 +1,100 @@
+"""A prior from a folder of released weights, whichever it is; what the folder holds, its configurations say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from diorama.diffusion.prior import Prior
+from diorama.diffusion.prior_animatediff import load_animatediff, motion_in
+from diorama.diffusion.prior_parts import NEGATIVE, Asked, class_of
+from diorama.diffusion.prior_wan import load_wan
+from diorama.diffusion.prior_zeroscope import load_zeroscope
+from diorama.diffusion.release import read_config
+from diorama.errors import ModelError, UsageError
+
+Load = Callable[[Path, Asked], Prior]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Pipelines of one kind.
+
+    Attributes:
+        part: the folder of the network that denoises.
+        network: its class.
+        pipelines: classes that may be in model_index.json.
+        load: makes the prior.
+    """
+
+    part: str
+    network: str
+    pipelines: tuple[str, ...]
+    load: Load
+
+
+KINDS = (
+    Kind("unet", "UNet3DConditionModel", ("TextToVideoSDPipeline", "VideoToVideoSDPipeline"), load_zeroscope),
+    Kind("unet", "UNet2DConditionModel", ("StableDiffusionPipeline", "AnimateDiffPipeline"), load_animatediff),
+    Kind("transformer", "WanTransformer3DModel", ("WanPipeline",), load_wan),
+)
+
+
+def load_prior(
+    folder: Path,
+    *,
+    prompt: str = "",
+    negative_prompt: str = NEGATIVE,
+    guidance_scale: float | int | None = None,
+    device: torch.device | str = "auto",
+    codec: Path | None = None,
+) -> Prior:
+    """A video network with its codec and a prompt, which is read once; the text encoder then leaves the memory.
+
+    Args:
+        folder: of Zeroscope or ModelScope, of Stable Diffusion 1.5 with motion modules, of motion modules alone, or of
+            Wan 2.1, all as diffusers lays them out.
+        prompt: what to show.
+        negative_prompt: what to steer away from.
+        guidance_scale: how far towards the prompt, 1 is none and halves the time; None: as released (7.5; Wan 5).
+        device: "auto": CUDA where there is one. There in half precision, else in float32.
+        codec: folder of another autoencoder for pictures of the same latents, such as SVD's.
+
+    Raises:
+        ModelError: another folder; parts missing, damaged, with NaN, with more than tensors, or that do not fit.
+        OutOfMemoryError: the weights alone do not fit.
+        UsageError: no such device, or a guidance that is none.
+    """
+    if not folder.is_dir():
+        raise ModelError("no such folder", folder, "name a folder of weights, see diorama models list")
+    if guidance_scale is not None and not 0 <= guidance_scale <= 100:
+        raise UsageError(f"guidance {guidance_scale}", "guidance_scale", "give 0 to 100; 1 is none")
+    asked = Asked(prompt, negative_prompt, guidance_scale, _place(device), codec)
+    return _kind(folder).load(folder, asked)
+
+
+def _kind(folder: Path) -> Kind:
+    pipeline = str(read_config(folder / "model_index.json").get("_class_name", ""))[:100]
+    parts = {part: class_of(folder / part) for part in dict.fromkeys(kind.part for kind in KINDS)}
+    found = next((kind for kind in KINDS if parts[kind.part] == kind.network), None)
+    if found is None and not any(parts.values()) and motion_in(folder) is not None:
+        found = next(kind for kind in KINDS if kind.load is load_animatediff)
+    known = ", ".join(name for kind in KINDS for name in kind.pipelines)
+    if found is None:
+        told = pipeline or next(filter(None, parts.values()), "") or "no pipeline of diffusers"
+        raise ModelError(f"no prior of films: {told}", folder, f"known: {known}")
+    if pipeline and pipeline not in found.pipelines:
+        raise ModelError(f"a folder of {pipeline}", folder, f"known: {known}")
+    return found
+
+
+def _place(device: torch.device | str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"no device {device}", "--device", "give auto, cpu or cuda") from error
+    return place

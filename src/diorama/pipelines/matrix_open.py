@@ -1,0 +1,70 @@
+"""The generative engine with its prior loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from diorama.diffusion.prior import Prior
+from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_scene import ScenePrior
+from diorama.errors import UsageError
+from diorama.media.safe import local_path
+from diorama.pipelines.matrix_config import EMBEDDED, QUALITIES, Generative, MatrixSettings
+from diorama.pipelines.matrix_fill import Painter
+from diorama.pipelines.matrix_frames import MatrixMaker
+from diorama.pipelines.presets import Look
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a prior is opened.
+
+    Attributes:
+        config: which, and its prompt.
+        device: "auto", "cpu", "cuda", ...
+        tell: what the user should know.
+    """
+
+    config: Generative
+    device: str
+    tell: Callable[[str], None]
+
+    def prior(self) -> Prior:
+        """The network.
+
+        Raises:
+            ModelError: missing, damaged, or of an unknown kind.
+            UsageError: a prompt for a network that reads none.
+        """
+        import torch
+
+        config = self.config
+        place = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        if config.prior == "embedded":
+            if config.prompt:
+                fix = "leave it out, or name a folder of Zeroscope, AnimateDiff or Wan with --prior"
+                raise UsageError("the embedded prior reads no prompt", "--prompt", fix)
+            return ScenePrior.load(device=place)
+        folder = local_path(config.prior)
+        return load_prior(
+            folder,
+            prompt=config.prompt,
+            negative_prompt=config.negative_prompt,
+            guidance_scale=config.guidance_scale,
+            device=place,
+        )
+
+    def maker(self, look: Look, folder: Path) -> MatrixMaker:
+        """What makes eyes of frames; finished windows go to `folder`."""
+        prior = self.prior()
+        if not prior.rows:
+            self.tell(f"{prior.name} joins pictures in time: views are painted one by one, tied by what is known")
+        kept: Literal["last", "ends", "all"] = "ends" if look.source_eye == "center" else "last"
+        painter = Painter(prior, settings_of(self.config), self.config.seed, "all" if look.views > 2 else kept)
+        return MatrixMaker(painter, self.config, look, folder)
+
+
+def settings_of(config: Generative) -> MatrixSettings:
+    """The quality that is asked for, spelled out."""
+    return (EMBEDDED if config.prior == "embedded" else QUALITIES)[config.quality]
