@@ -269,7 +269,7 @@ GENERATORS = (
 
 
 def _embedded(name: str, question: str, folder: str, about: str, sha256: Mapping[str, str]) -> Weights:
-    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 10}[name]
+    size = {"codec-s": 1, "depth-s": 2, "backbone-s": 16, "parts-s": 10, "upscale-s": 1}[name]
     return Weights(
         name, question, "diorama", tuple(sha256), "Apache-2.0", True, size, sha256, about=about, packaged=folder
     )
@@ -296,6 +296,13 @@ EMBEDDED: tuple[Weights, ...] = (
         "diffusion/data",
         "embedded: an object from all around, in colours and parts",
         {"parts-s.safetensors": "a3814ee1ebf0ceb62b9182c2faa8a053ad62788176def916542a99626d5ba57e"},
+    ),
+    _embedded(
+        "upscale-s",
+        "generate",
+        "diffusion/data",
+        "embedded: frames at twice their size, in stereo",
+        {"upscale-s.safetensors": "a28c3263cd1d28745310ff1c4fc84ec369822c1dbf7cece58b5e45e1b4376da3"},
     ),
     _embedded(
         "depth-s",

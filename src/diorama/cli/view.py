@@ -42,9 +42,9 @@ class ViewCommand:
             return 0
         with PageServer(site_of(self.input, layout=layout), self.port) as server:
             self._tell({"url": server.url}, f"{server.url}\nCtrl-C ends it.")
-            if not self.no_open:
-                webbrowser.open(server.url)
             try:
+                if not self.no_open:
+                    webbrowser.open(server.url)
                 server.serve_forever()
             except KeyboardInterrupt:  # the way to end it, no failure
                 sys.stdout.write("\n" if not self.common.json else "")

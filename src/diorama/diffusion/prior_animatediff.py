@@ -88,6 +88,8 @@ def motion_in(folder: Path) -> Path | None:
         if class_of(place) == "MotionAdapter":
             return place
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in SAFE_SUFFIXES + PICKLE_SUFFIXES)
+    best = catalog.find(MODULES[0], catalog.ALL).files[0]
+    files.sort(key=lambda file: file.name != best)  # the hub keeps all versions in one folder
     return next((file for file in files if detect(peek_shapes(file)).name in _FAMILIES), None)
 
 

@@ -95,6 +95,7 @@ QUALITIES: dict[str, MatrixSettings] = {
         crops=True,
         borrows=True,
         guesses=True,
+        outpaints=True,
         warp="subpixel",
     ),
     "draft": replace(
@@ -113,7 +114,7 @@ QUALITIES: dict[str, MatrixSettings] = {
 }
 EMBEDDED: dict[str, MatrixSettings] = {
     "svg-release": RELEASE,
-    "balanced": replace(QUALITIES["balanced"], num_inference_steps=4, inject_every=0),
+    "balanced": replace(QUALITIES["balanced"], num_inference_steps=4, inject_every=0, outpaints=False),
     "draft": replace(QUALITIES["draft"], num_inference_steps=1),
 }
 """What the qualities mean to the embedded prior, which needs few steps, and whose codec keeps holes to themselves."""

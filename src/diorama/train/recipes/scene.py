@@ -35,7 +35,7 @@ from diorama.train.split import theatre_seed
 WIDTHS = (32, 48, 64)
 POOL, SIDE = 240, 16
 """Lessons of an epoch, and latent positions a side of what is looked at."""
-AT_NOISE = 0.5
+AT_NOISE = 0.7
 """Share of the samples at pure noise, where sampling begins, and ends if it takes one step."""
 BESIDE = 0.05
 """What the error counts where everything is known."""

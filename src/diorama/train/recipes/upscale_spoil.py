@@ -1,4 +1,4 @@
-"""What becomes of pictures before they are upscaled: shrunk, by chance blurred, noisy and compressed; neighbours' ways
+"""What becomes of pictures before they are upscaled: shrunk, by chance noisy and compressed; neighbours' ways
 as an estimate gives them.
 """
 
@@ -15,6 +15,8 @@ from diorama.train.recipes.upscale_clips import PAIRS, Takes
 
 CLEAN = 0.45
 """Share of samples that are only shrunk."""
+SOFT = 0.45
+"""Share of samples whose true pictures are soft as well: what is out of focus stays so."""
 GIVEN = 0.15
 """Share of samples whose hidden surfaces are not told."""
 WAYS = ("area", "bicubic", "bilinear")
@@ -46,6 +48,9 @@ def lesson(taken: Takes, rng: np.random.Generator) -> Lesson:
     """
     high = torch.from_numpy(np.ascontiguousarray(taken.images)).permute(0, 3, 1, 2).float() / 255
     maps = torch.from_numpy(np.ascontiguousarray(taken.maps)).permute(0, 3, 1, 2)
+    if rng.random() < SOFT:
+        blur = float(rng.uniform(0.4, 1.6))
+        high = torch.stack([_blurred(image, blur) for image in high])
     flips = FLIPS[int(rng.integers(4))]
     high, maps = high.flip(flips), maps.flip(flips)
     maps = maps * torch.tensor([-1.0 if 3 in flips else 1.0, -1.0 if 2 in flips else 1.0])[:, None, None]
@@ -65,9 +70,6 @@ def shrunk(high: Float[torch.Tensor, "n 3 h2 w2"], rng: np.random.Generator | No
     """Pictures at half the size, 8 bits deep; by the mean of four pixels where there is no chance."""
     way = "area" if rng is None else WAYS[int(rng.integers(3))]
     spoiled = rng is not None and rng.random() >= CLEAN
-    if rng is not None and spoiled and rng.random() < 0.5:
-        blur = float(rng.uniform(0.3, 1.1))
-        high = torch.stack([_blurred(image, blur) for image in high])
     options = {} if way == "area" else {"antialias": True}
     low = functional.interpolate(high, scale_factor=1 / FACTOR, mode=way, **options).clamp(0, 1)
     if rng is not None and spoiled:

@@ -1,0 +1,147 @@
+"""Where fitting begins: Gaussians unprojected from the pictures, following nodes.
+
+Those of the middle time come first; what the pictures of other times and views show and the drawn scene does not yet
+cover is added from there, brought back to rest along its nodes, and present mostly around its time.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+
+from diorama.core.camera import Cameras
+from diorama.core.gaussians import Gaussians, MovingGaussians, cubic
+from diorama.core.rotations import to_matrix
+from diorama.geometry._fit_nodes import Nodes, links_at, links_of, marks_of
+from diorama.geometry._fit_tracks import Reference, grid, nearest, tracks
+from diorama.geometry.splat import splat
+
+_WIDTH = 0.6
+"""Standard deviation over the distance of neighbours."""
+_OPACITY = 0.9
+_COVERED = 0.6
+"""Alpha from which a pixel is covered."""
+_NEARER = 0.87
+"""True over drawn depth below which something is missing before what is drawn."""
+ALWAYS, AROUND = 8.0, 0.7
+"""Widths of presence over the duration: of the middle time's Gaussians, and of others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a view shows at a time.
+
+    Attributes:
+        image: RGB.
+        camera: one view.
+        time: its number.
+        depth: metres along z; None where it is not known, and taken from what is drawn.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    camera: Cameras
+    time: int
+    depth: Float32[np.ndarray, "h w"] | None
+
+
+def seed(
+    moving: MovingGaussians, nodes: Nodes, ref: Reference, shot: Snapshot, when: tuple[float, float], spacing: int
+) -> MovingGaussians:
+    """Add what a snapshot shows and the Gaussians do not: one for each square of `spacing` pixels.
+
+    Args:
+        moving: with the nodes' motion; no Gaussians at first.
+        when: the snapshot's time in seconds, and how long what is added is present.
+    """
+    found = splat(moving.at(when[0]), shot.camera)
+    depth = _behind(found.depth, found.alpha >= _COVERED) if shot.depth is None else shot.depth
+    missing = found.alpha < _COVERED
+    if shot.depth is not None:
+        missing |= shot.depth < _NEARER * found.depth
+    height, width = depth.shape
+    pixels = grid(height, width, spacing)
+    at = nearest(pixels, (height, width))
+    keep = missing[at] & np.isfinite(depth[at]) & (depth[at] > 0)
+    pixels, at = pixels[keep], tuple(axis[keep] for axis in at)
+    if not len(pixels):
+        return moving
+    z = depth[at]
+    world = shot.camera.unproject(pixels[None], z[None].astype(np.float64))[0]
+    if shot.depth is not None and np.array_equal(shot.camera.viewmats, ref.cameras[shot.time].viewmats):
+        links, weights = links_of(nodes, marks_of(ref, tracks(ref, pixels, shot.time)[0]))
+    else:
+        steady = world @ ref.steady[shot.time, :3, :3].T + ref.steady[shot.time, :3, 3]
+        links, weights = links_at(nodes, ref, steady, shot.time)
+    unit = (z / shot.camera.Ks[0, 0, 0]).astype(np.float32)
+    colors = _means(shot.image, spacing)[nearest(pixels / spacing, (-(-height // spacing), -(-width // spacing)))]
+    added = Gaussians(
+        _at_rest(moving, world, links, weights, when[0]).astype(np.float32),
+        np.tile(np.array([1, 0, 0, 0], np.float32), (len(z), 1)),
+        np.repeat(_WIDTH * spacing * unit[:, None], 3, axis=1),
+        np.full(len(z), _OPACITY, np.float32),
+        colors,
+    )
+    presence = np.tile(np.array(when, np.float32), (len(z), 1))
+    return joined(moving, added, links, weights, presence)
+
+
+def units_of(moving: MovingGaussians, spacing: int) -> Float32[np.ndarray, " g"]:
+    """Metres that a pixel covers at each Gaussian that was just added."""
+    return moving.rest.scales[:, 0] / np.float32(_WIDTH * spacing)
+
+
+def joined(
+    moving: MovingGaussians,
+    added: Gaussians,
+    links: Int32[np.ndarray, "g k"],
+    weights: Float32[np.ndarray, "g k"],
+    presence: Float32[np.ndarray, "g 2"],
+) -> MovingGaussians:
+    """More Gaussians that follow the same nodes."""
+    assert moving.presence is not None
+    names = ("means", "quats", "scales", "opacities", "colors")
+    rest = Gaussians(*(np.concatenate([getattr(moving.rest, n), getattr(added, n)]) for n in names))
+    return replace(
+        moving,
+        rest=rest,
+        links=np.concatenate([moving.links, links]),
+        weights=np.concatenate([moving.weights, weights]),
+        presence=np.concatenate([moving.presence, presence]),
+    )
+
+
+def _at_rest(
+    moving: MovingGaussians,
+    world: Float[np.ndarray, "g 3"],
+    links: Int32[np.ndarray, "g k"],
+    weights: Float32[np.ndarray, "g k"],
+    time: float,
+) -> Float[np.ndarray, "g 3"]:
+    """Where Gaussians rest that are at these places at a time; undoes `MovingGaussians.at`."""
+    keys, shares = cubic(moving.times, time)
+    shifts = np.einsum("k,knc->nc", shares, moving.shifts[keys])
+    turns = np.einsum("k,knc->nc", shares, moving.turns[keys])
+    turns = to_matrix((turns / np.linalg.norm(turns, axis=1, keepdims=True)).astype(np.float64))
+    fixed = moving.nodes + shifts - np.einsum("nij,nj->ni", turns, moving.nodes)
+    turn = np.einsum("gk,gkij->gij", weights, turns[links])
+    return np.linalg.solve(turn, (world - np.einsum("gk,gkc->gc", weights, fixed[links]))[..., None])[..., 0]
+
+
+def _means(image: UInt8[np.ndarray, "h w 3"], step: int) -> Float32[np.ndarray, "y x 3"]:
+    """Colours of squares of pixels, 0 to 1."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % step), (0, -width % step), (0, 0)), mode="edge").astype(np.float32) / 255
+    return padded.reshape(padded.shape[0] // step, step, -1, step, 3).mean(axis=(1, 3))
+
+
+def _behind(depth: Float32[np.ndarray, "h w"], covered: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Depth with its gaps filled from the farther of what is left and right of them: what stands before hides."""
+    out = np.where(covered, depth, np.nan).astype(np.float32)
+    columns = np.arange(depth.shape[1])
+    left = np.maximum.accumulate(np.where(covered, columns, -1), axis=1)
+    right = np.minimum.accumulate(np.where(covered, columns, depth.shape[1])[:, ::-1], axis=1)[:, ::-1]
+    rows = np.arange(len(depth))[:, None]
+    from_left = np.where(left >= 0, out[rows, np.maximum(left, 0)], 0)
+    from_right = np.where(right < depth.shape[1], out[rows, np.minimum(right, depth.shape[1] - 1)], 0)
+    filled = np.maximum(from_left, from_right)
+    return np.where(covered, depth, np.where(filled > 0, filled, np.nan)).astype(np.float32)

@@ -1,0 +1,236 @@
+"""The mono clip that the other recipes begin with (s2vg.md 1): from words, from a picture, or from a seed alone.
+
+Words need released weights. What ships makes clips of the theatre, in which a seed says who does what where.
+"""
+
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+import diorama
+from diorama import catalog
+from diorama.core.layers import Layer, LayeredVideo
+from diorama.core.progress import Noted, Progress, Silent
+from diorama.core.video import Video
+from diorama.diffusion.prior import Prior
+from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_parts import NEGATIVE
+from diorama.errors import ModelError, UsageError
+from diorama.media.atomic import sweep
+from diorama.media.images import is_image
+from diorama.media.lock import RunLock
+from diorama.media.read import OpenedVideo
+from diorama.media.recipe import Input, Recipe
+from diorama.media.safe import IMAGE_SUFFIXES, regular_file
+from diorama.pipelines.animate_still import picture
+from diorama.pipelines.film import Film, Stage
+from diorama.pipelines.generate_config import EMBEDDED, MOST_WORDS, GenerateConfig
+from diorama.pipelines.generate_prior import made_by
+from diorama.pipelines.output import Target, make_target
+from diorama.pipelines.presets import Look
+from diorama.theatre.clip import Script, random_clip
+
+PRIORS = ("zeroscope-v2-576w", "wan-2.1-t2v-1.3b", "sd15-pipeline", "animatediff-motion-v3")
+"""Names of the catalogue that read words."""
+THEATRE_SIZE = (320, 576)
+Frames = UInt8[np.ndarray, "t y x 3"]
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """What a run made.
+
+    Attributes:
+        files: the clip.
+        frames: how many.
+        seconds: wall clock.
+        prior: what made it.
+        notes: what the user should know.
+    """
+
+    files: tuple[Path, ...]
+    frames: int
+    seconds: float
+    prior: str
+    notes: tuple[str, ...] = ()
+
+
+def generate(
+    given: str,
+    output: str | Path,
+    config: GenerateConfig = GenerateConfig(),
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> GenerateResult:
+    """Make a clip.
+
+    Args:
+        given: a prompt, or a picture that the clip begins with; empty: by `config` and its seed alone.
+        output: the film to write.
+        config: what makes it, and how.
+        overwrite: replace an existing film.
+        progress: told of steps and frames.
+
+    Raises:
+        DioramaError: its children say what was wrong and what to do; no film appears unless it is complete.
+    """
+    began, told = time.perf_counter(), Noted(progress or Silent())
+    prompt, image = subject(given, config)
+    if config.prior == EMBEDDED:
+        _check_embedded(prompt, image, config)
+    folder = None if config.prior == EMBEDDED else prior_folder(config.prior)
+    first = None if image is None else picture(image)
+    pictures = [] if image is None else [image]
+    target = make_target(output, Look(), inputs=pictures, overwrite=overwrite)
+    if target.still:
+        raise UsageError("a clip does not fit into one image", target.path, "name a video, such as clip.mp4")
+    with RunLock(target.path):
+        sweep(target.path)
+        if folder is None:
+            name, frames = "theatre", played_clip(config, told)
+        else:
+            prior = _loaded(folder, prompt, config, told)
+            name, frames = prior.name, _filmed(prior, first, config, told)
+        inputs = tuple(Input.of(path) for path in pictures)
+        options = config.for_recipe(prompt, "".join(each.name for each in inputs))
+        recipe = Recipe("generate", options, inputs, config.seed, diorama.__version__, {"prior": name})
+        _write(frames, target, config, recipe, told)
+    return GenerateResult(target.files, len(frames), time.perf_counter() - began, name, tuple(told.notes))
+
+
+def subject(given: str, config: GenerateConfig) -> tuple[str, Path | None]:
+    """What to show: the prompt, and the picture to begin with.
+
+    Raises:
+        UsageError: two prompts, one that is too long, or a file that is no picture.
+        MediaError: a picture that is not there.
+    """
+    named = Path(given).suffix.lower() in IMAGE_SUFFIXES and len(given.split()) == 1
+    if named or (given and _exists(given)):
+        path = regular_file(given)
+        if not is_image(path):
+            raise UsageError("a file that is no picture", given, "give a picture, or words that name no file")
+        return config.prompt, path
+    if given and config.prompt:
+        raise UsageError("two prompts", "--prompt", "give words first, or after --prompt beside a picture")
+    prompt = given or config.prompt
+    if len(prompt) > MOST_WORDS or not prompt.isprintable():
+        fix = f"give at most {MOST_WORDS} characters, all of them printable"
+        raise UsageError(f"a prompt of {len(prompt)} characters", "prompt", fix)
+    return prompt, None
+
+
+def _exists(given: str) -> bool:
+    try:
+        return Path(given).exists()
+    except OSError:  # longer than a name may be: words
+        return False
+
+
+def _check_embedded(prompt: str, image: Path | None, config: GenerateConfig) -> None:
+    """What ships reads neither words nor pictures, and takes no steps."""
+    if prompt or image:
+        what = f"the embedded prior does not read {'pictures' if image else 'words'}: it makes clips of the theatre"
+        others = ", ".join(PRIORS[1:3])
+        fix = f"diorama models get {PRIORS[0]} (or {others}), then --prior {PRIORS[0]}; or --prior FOLDER"
+        raise UsageError(what, "--prior embedded", fix)
+    unread = {
+        "--negative-prompt": config.negative_prompt,
+        "--num-inference-steps": config.num_inference_steps,
+        "--guidance-scale": config.guidance_scale,
+    }
+    for option, value in unread.items():
+        if value is not None:
+            raise UsageError("the embedded prior is no network, and takes no such option", option, "leave it out")
+
+
+def prior_folder(name: str) -> Path:
+    """The folder of a prior, named by itself or as in the catalogue.
+
+    Raises:
+        ModelError: unknown, or not on this machine.
+    """
+    try:
+        if Path(name).is_dir():
+            return Path(name)
+    except (OSError, ValueError) as error:
+        raise ModelError("not a usable path", repr(name[:80]), "name a folder") from error
+    if any(separator in name for separator in "/\\"):
+        raise ModelError("no such folder", name, f"name a folder of weights, or one of {', '.join(PRIORS)}")
+    table = tuple(catalog.find(known, catalog.ALL) for known in PRIORS)
+    weights = catalog.find(name, table)
+    folder = catalog.folder_of(weights)
+    if folder is None:
+        fix = f"diorama models get {name}, or --prior FOLDER"
+        raise ModelError(f"{name} is not on this machine ({weights.terms})", "--prior", fix)
+    return folder
+
+
+def played_clip(config: GenerateConfig, progress: Progress) -> Frames:
+    """A clip of the theatre.
+
+    Raises:
+        MemoryError: frames that do not fit.
+    """
+    size = _rounded(THEATRE_SIZE, config, 2, progress)
+    progress.note(f"embedded: seed {config.seed} of the theatre; other seeds show others. Words need --prior")
+    clip = random_clip(config.seed, Script(config.frames, config.fps, *size))
+    progress.begin("theatre", config.frames)
+    frames = np.empty((config.frames, *size, 3), np.uint8)
+    for number in range(config.frames):
+        frames[number] = clip.frame(number).image
+        progress.advance()
+    return frames
+
+
+def _loaded(folder: Path, prompt: str, config: GenerateConfig, progress: Progress) -> Prior:
+    entry = catalog.at_folder(folder)
+    if entry is not None:
+        progress.note(entry.terms)
+    if not prompt:
+        progress.note("no prompt: the prior shows what it likes")
+    negative = NEGATIVE if config.negative_prompt is None else config.negative_prompt
+    guidance, device = config.guidance_scale, config.device
+    return load_prior(folder, prompt=prompt, negative_prompt=negative, guidance_scale=guidance, device=device)
+
+
+def _filmed(prior: Prior, first: UInt8[np.ndarray, "h w 3"] | None, config: GenerateConfig, told: Progress) -> Frames:
+    size = _rounded(prior.size, config, prior.multiple, told)
+    start = None if first is None else covering(first, size, told)
+    return made_by(prior, config, size, first=start, progress=told)
+
+
+def _rounded(usual: tuple[int, int], config: GenerateConfig, multiple: int, progress: Progress) -> tuple[int, int]:
+    """Height and width, as near to what is asked for as the prior allows."""
+    wanted = config.height or usual[0], config.width or usual[1]
+    size = tuple(max(1, round(side / multiple)) * multiple for side in wanted)
+    if size != wanted:
+        what = f"{size[1]}x{size[0]} pixels instead of {wanted[1]}x{wanted[0]}"
+        progress.note(f"{what}: sides must be multiples of {multiple}")
+    return size[0], size[1]
+
+
+def covering(
+    image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], progress: Progress
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The middle of a picture that fills `size` (height, width)."""
+    share = max(size[0] / image.shape[0], size[1] / image.shape[1])
+    high, wide = (max(goal, round(side * share)) for goal, side in zip(size, image.shape[:2], strict=True))
+    way = cv2.INTER_AREA if share < 1 else cv2.INTER_CUBIC
+    large = np.asarray(cv2.resize(image, (wide, high), interpolation=way), np.uint8)
+    top, left = (high - size[0]) // 2, (wide - size[1]) // 2
+    if max(high / size[0], wide / size[1]) > 1.02:
+        progress.note(f"the picture is cut to {size[1]}x{size[0]}; --height and --width keep more of it")
+    return np.ascontiguousarray(large[top : top + size[0], left : left + size[1]])
+
+
+def _write(frames: Frames, target: Target, config: GenerateConfig, recipe: Recipe, progress: Progress) -> None:
+    video = Video.from_array(frames, fps=Fraction(config.fps).limit_denominator(1001))
+    stage = Stage(LayeredVideo((Layer("scene", video),)), OpenedVideo(video, target.path))
+    Film(stage, lambda start: iter(video[start:]), target, config.encoding, recipe, progress).make(resume=False)
