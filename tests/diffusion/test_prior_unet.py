@@ -338,6 +338,7 @@ BAD = {
     "another text encoder": (_config("text_encoder", architectures=["T5Model"]), "class 'T5Model'"),
     "another size": (_config("unet", block_out_channels=[8, 32]), "do not fit UNet3DConditionModel"),
     "endless layers": (_config("unet", layers_per_block=10**9), "layers_per_block = 1000000000"),
+    "endless lists": (_config("unet", transformer_layers_per_block=[[10**9]]), "transformer_layers_per_block"),
     "odd layers": (_config("unet", layers_per_block="many"), "the configuration does not work"),
     "odd heads": (_config("unet", attention_head_dim=0), "the configuration does not work"),
     "other latents": (_config("vae", latent_channels=8), "do not fit AutoencoderKL"),

@@ -52,7 +52,7 @@ def test_a_true_neighbour_helps_and_one_that_is_not_believed_is_not_heard(embedd
     )
     error = (alone - high).square().mean()
     for helped in (embedded(low, true), embedded(low, None, true), embedded(low, true, true)):
-        assert (helped - high).square().mean() < 0.95 * error
+        assert (helped - high).square().mean() < 0.98 * error
     assert torch.equal(embedded(low, unknown, unknown), alone)
 
 

@@ -175,7 +175,7 @@ def test_addresses_that_lead_elsewhere_are_refused(address: str) -> None:
 def test_what_is_no_film_or_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="kind"):
         Film("text/html")
-    monkeypatch.setattr(module, "MOST_BYTES", 3)
+    monkeypatch.setattr(module, "MOST_INSIDE", 3)
     with pytest.raises(UsageError, match="without --save"):
         clip_page(Film("video/mp4"), title="x", data=b"film")
 

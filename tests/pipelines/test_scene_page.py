@@ -262,7 +262,7 @@ def test_what_a_page_cannot_show_is_refused() -> None:
 
 
 def test_the_least_seen_are_left_out_of_what_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MOST_BYTES", 5 * data.STILL * 16 + 8)
+    monkeypatch.setattr(data, "MOST_INSIDE", 5 * data.STILL * 16 + 8)
     whole = blobs()
     found = data.page_scene(whole)
     assert (len(found.table), found.left_out) == (5, 4)
@@ -329,7 +329,7 @@ def test_time_plays_and_the_camera_is_led(page: Browser) -> None:
     assert np.abs(page.seen()[CLEAR] - first).max() > 60
     page.put("time", 0, "input")
     assert np.abs(page.seen()[CLEAR] - first).max() <= 2
-    for keys in (["ArrowRight"] * 3, ["w"] * 3, ["d"] * 2, ["+"] * 2, ["e"]):
+    for keys in (["ArrowRight"] * 3, ["w"] * 3 + ["d"], ["+"] * 2 + ["e"]):
         for key in keys:
             page.press(key)
         assert np.abs(page.seen()[CLEAR] - first).max() > 60, keys

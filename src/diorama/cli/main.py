@@ -23,7 +23,9 @@ from diorama.cli.data import Data
 from diorama.cli.models import Models
 from diorama.cli.parts import PartsCommand, RigCommand
 from diorama.cli.people import AnimateCommand, DecomposeCommand, PersonCommand
+from diorama.cli.spatial import SpatialCommand
 from diorama.cli.train import Train
+from diorama.cli.view import ViewCommand
 from diorama.errors import DioramaError, InterruptedRunError, OutOfMemoryError, UsageError
 
 UNFIT = re.compile(r"Error parsing (--\S+): no type matching \{None\}\|\{?([A-Z ]+)\}? could be .* from \[(.*)\]\.?")
@@ -35,6 +37,8 @@ Command: TypeAlias = (
     | Annotated[DecomposeCommand, tyro.conf.subcommand("decompose")]
     | Annotated[AnimateCommand, tyro.conf.subcommand("animate")]
     | Annotated[PersonCommand, tyro.conf.subcommand("person")]
+    | Annotated[SpatialCommand, tyro.conf.subcommand("spatial")]
+    | Annotated[ViewCommand, tyro.conf.subcommand("view")]
     | Annotated[PartsCommand, tyro.conf.subcommand("parts")]
     | Annotated[RigCommand, tyro.conf.subcommand("rig")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
@@ -45,7 +49,7 @@ Command: TypeAlias = (
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
 COMMANDS = (
-    *("stereo", "decompose", "animate", "person", "parts", "rig"),
+    *("stereo", "spatial", "view", "decompose", "animate", "person", "parts", "rig"),
     *("reproduce", "data", "models", "train", "bench", "doctor"),
 )
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}

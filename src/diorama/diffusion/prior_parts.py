@@ -1,6 +1,5 @@
 """Pipeline folders of diffusers part by part: configurations are checked, weights read by our own reader."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,14 +79,16 @@ def config_of(folder: Path, *classes: str) -> dict[str, Any]:
     return config
 
 
-def _check(name: str, value: object, where: Path) -> None:
-    values = list(value) if isinstance(value, list) else [value]
-    if len(values) > LONGEST_LIST:
-        raise ModelError(f"{name} has {len(values)} entries", where, AGAIN)
+def _check(name: str, value: object, where: Path, *, depth: int = 0) -> None:
+    """Numbers, also within lists."""
+    if isinstance(value, list):
+        if len(value) > LONGEST_LIST or depth > 2:
+            raise ModelError(f"{name} has {len(value)} entries in lists of lists", where, AGAIN)
+        for each in value:
+            _check(name, each, where, depth=depth + 1)
     limit = DEEPEST if "layers" in name or "num_res" in name else WIDEST
-    for each in values:
-        if isinstance(each, int | float) and not (math.isfinite(each) and abs(each) <= limit):
-            raise ModelError(f"{name} = {each}, at most {limit} is sensible", where, AGAIN)
+    if isinstance(value, int | float) and not abs(value) <= limit:  # NaN fails, too
+        raise ModelError(f"{name} = {str(value)[:50]}, at most {limit} is sensible", where, AGAIN)
 
 
 def weights_of(folder: Path) -> list[Path]:

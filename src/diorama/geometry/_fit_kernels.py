@@ -10,6 +10,7 @@ from diorama.geometry._splat_project import rotation, rotation_back
 SHIFT, TURN, MATRIX, MOTION = 0, 3, 7, 16
 """Columns of what a node receives: of its shift, of its turn, of its turn's matrix; their number."""
 TAPS = 11
+_U = tuple(np.uint64(i) for i in range(TAPS))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -137,27 +138,30 @@ def turn_nodes_back(turns, received, to_turns):
 def blur(first, last, maps, taps, out):
     """Blur the maps "m h w" from `first` to `last` along both axes, with nothing beyond the border.
 
-    Each sum over the taps runs along rows, so that the compiler takes many pixels at a time.
+    Taps are symmetric. Indices cannot be below 0, so that the compiler takes many pixels at a time.
     """
     _, height, width = maps.shape
     half = TAPS // 2
-    across = np.empty((height, width), np.float32)
+    row, across = np.zeros(width + TAPS, np.float32), np.zeros((height + TAPS, width), np.float32)
+    a, b, c, d, e, f = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
     for m in range(first, last):
-        source, goal = maps[m], out[m]
         for y in range(height):
-            for x in range(width):
-                across[y, x] = 0
-            for j in range(TAPS):
-                tap, away = taps[j], j - half
-                for x in range(max(0, -away), min(width, width - away)):
-                    across[y, x] += tap * source[y, x + away]
+            row[half : half + width] = maps[m, y]
+            p, goal = row, across[y + half]
+            for i in range(np.uint64(width)):
+                goal[i] = (
+                    a * (p[i] + p[i + _U[10]]) + b * (p[i + _U[1]] + p[i + _U[9]]) + c * (p[i + _U[2]] + p[i + _U[8]])
+                    + d * (p[i + _U[3]] + p[i + _U[7]]) + e * (p[i + _U[4]] + p[i + _U[6]]) + f * p[i + _U[5]]
+                )  # fmt: skip
         for y in range(height):
-            for x in range(width):
-                goal[y, x] = 0
-            for j in range(max(0, half - y), min(TAPS, height + half - y)):
-                tap, row = taps[j], y + j - half
-                for x in range(width):
-                    goal[y, x] += tap * across[row, x]
+            goal, r0, r1, r2, r3 = out[m, y], across[y], across[y + 1], across[y + 2], across[y + 3]
+            r4, r5, r6, r7 = across[y + 4], across[y + 5], across[y + 6], across[y + 7]
+            r8, r9, r10 = across[y + 8], across[y + 9], across[y + 10]
+            for i in range(np.uint64(width)):
+                goal[i] = (
+                    a * (r0[i] + r10[i]) + b * (r1[i] + r9[i]) + c * (r2[i] + r8[i])
+                    + d * (r3[i] + r7[i]) + e * (r4[i] + r6[i]) + f * r5[i]
+                )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)

@@ -15,7 +15,10 @@ from diorama.core.rotations import from_matrix
 from diorama.geometry._fit_tracks import Reference, grid, tracks
 
 LINKS = 4
-_NODE_GRID = 4
+_GRID = 4
+"""Pixels between those that nodes are chosen from, and least distance of nodes."""
+_LASTING = 3
+"""Frames in which a node is seen, at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +27,10 @@ class Nodes:
 
     Attributes:
         places: where they are at each time, metres.
-        marks: places at some times, in pixels of the middle camera and as many for each relative change of depth: what
-            is near each other there moves together.
-        spacing: distance of neighbours in `marks`.
+        spacing: distance of neighbours, pixels.
     """
 
     places: Float[np.ndarray, "n t 3"]
-    marks: Float32[np.ndarray, "n m"]
     spacing: float
 
 
@@ -38,16 +38,28 @@ def find_nodes(ref: Reference, count: int) -> Nodes:
     """Nodes far apart from each other over the pixels of all times."""
     times, height, width = ref.depth.shape
     starts = sorted({0, times // 4, ref.middle, 3 * times // 4, times - 1})
-    found = [tracks(ref, grid(height, width, _NODE_GRID), start) for start in starts]
+    found = [tracks(ref, grid(height, width, _GRID), start) for start in starts]
     places, seen = np.concatenate([p for p, _ in found]), np.concatenate([s for _, s in found])
+    lasting = seen.sum(axis=1) >= min(_LASTING, times)
+    places, seen = places[lasting], seen[lasting]
     marks = marks_of(ref, places)
-    first = int(np.argmin(np.abs(marks - np.median(marks, axis=0)).sum(axis=1)))
-    chosen, away = [first], np.linalg.norm(marks - marks[first], axis=1)
-    while len(chosen) < count and away.max() > _NODE_GRID:
-        chosen.append(int(away.argmax()))
+    marks = marks.reshape(len(marks), -1) / np.sqrt(times)
+    chosen, away = [int(np.argmin(np.abs(marks - np.median(marks, axis=0)).sum(axis=1)))], np.full(len(marks), np.inf)
+    while True:
         away = np.minimum(away, np.linalg.norm(marks - marks[chosen[-1]], axis=1))
-    spacing = float(max(away.max(), 1.0))
-    return Nodes(_filled(places[chosen], seen[chosen], marks[chosen], spacing), marks[chosen], spacing)
+        if len(chosen) == count or away.max() <= _GRID:
+            break
+        chosen.append(int(away.argmax()))
+    spacing = max(float(np.median(away)), float(_GRID))
+    return Nodes(_filled(ref, places[chosen], seen[chosen], 2 * spacing), spacing)
+
+
+def marks_of(ref: Reference, places: Float[np.ndarray, "*n 3"]) -> Float32[np.ndarray, "*n 3"]:
+    """Steady places in pixels of the middle camera, and as many for each relative change of depth."""
+    viewmat, K = ref.cameras[ref.middle].viewmats[0], ref.cameras[ref.middle].Ks[0]
+    local = places @ viewmat[:3, :3].T + viewmat[:3, 3]
+    z = np.maximum(local[..., 2:], 1e-3)
+    return (np.concatenate([local[..., :2] / z, np.log(z)], axis=-1) * K[0, 0]).astype(np.float32)
 
 
 def node_units(ref: Reference, nodes: Nodes) -> Float32[np.ndarray, " n"]:
@@ -57,38 +69,22 @@ def node_units(ref: Reference, nodes: Nodes) -> Float32[np.ndarray, " n"]:
     return (np.maximum(z, 1e-2) / K[0, 0]).astype(np.float32)
 
 
-def marks_of(ref: Reference, places: Float[np.ndarray, "n t 3"]) -> Float32[np.ndarray, "n m"]:
-    """Where tracks are at five times as the middle camera sees steady places; distances are means over the times."""
-    when = np.unique(np.linspace(0, len(ref.depth) - 1, 5).round().astype(int))
-    viewmat, K = ref.cameras[ref.middle].viewmats[0], ref.cameras[ref.middle].Ks[0]
-    local = places[:, when] @ viewmat[:3, :3].T + viewmat[:3, 3]
-    z = np.maximum(local[..., 2:], 1e-3)
-    found = np.concatenate([local[..., :2] / z, np.log(z)], axis=-1) * K[0, 0] / np.sqrt(len(when))
-    return found.reshape(len(places), -1).astype(np.float32)
-
-
 def _filled(
-    places: Float[np.ndarray, "n t 3"],
-    seen: Bool[np.ndarray, "n t"],
-    marks: Float32[np.ndarray, "n m"],
-    spacing: float,
+    ref: Reference, places: Float[np.ndarray, "n t 3"], seen: Bool[np.ndarray, "n t"], reach: float
 ) -> Float[np.ndarray, "n t 3"]:
-    """Unseen nodes move as the seen ones around them do since both were seen, or stand still."""
-    away = torch.cdist(torch.from_numpy(marks), torch.from_numpy(marks)).numpy()
-    near = np.exp(-0.5 * (away / (1.5 * spacing)) ** 2)
-    np.fill_diagonal(near, 0)
-    out = places.copy()
-    count = places.shape[1]
-    middle = seen.sum(axis=0).argmax()
-    for order in (range(middle, count - 1), range(middle, 0, -1)):
-        step = order.step
+    """Before and after they are seen, nodes move as the seen ones around them do, or stand still."""
+    out, count = places.copy(), places.shape[1]
+    first, last = seen.argmax(axis=1), count - 1 - seen[:, ::-1].argmax(axis=1)
+    for order, step in ((range(count - 1), 1), (range(count - 1, 0, -1), -1)):
         for time in order:
+            lost = last <= time if step > 0 else first >= time
             known = seen[:, time] & seen[:, time + step]
-            moves = places[:, time + step] - places[:, time]
-            share = near * known
-            guess = share @ moves / (share.sum(axis=1, keepdims=True) + 0.1)
-            lost = ~seen[:, time + step]
-            out[lost, time + step] = out[lost, time] + guess[lost]
+            if not (lost.any() and known.any()):
+                continue
+            moves = out[known, time + step] - out[known, time]
+            marks = torch.from_numpy(marks_of(ref, out[:, time]))
+            share = torch.exp(-0.5 * (torch.cdist(marks[lost], marks[known]) / reach) ** 2).numpy()
+            out[lost, time + step] = out[lost, time] + share @ moves / (share.sum(axis=1, keepdims=True) + 0.1)
     return out
 
 
@@ -96,26 +92,18 @@ Bonds = tuple[Int32[np.ndarray, "g k"], Float32[np.ndarray, "g k"]]
 """The nodes that Gaussians follow, and how much."""
 
 
-def links_of(nodes: Nodes, marks: Float32[np.ndarray, "g m"]) -> Bonds:
-    """The nodes whose tracks are nearest."""
-    return _nearest(marks, nodes.marks, nodes.spacing)
-
-
-def links_at(nodes: Nodes, ref: Reference, places: Float[np.ndarray, "g 3"], time: int) -> Bonds:
-    """The nodes that are nearest to steady places at one time."""
-    count = len(ref.depth)
-    here, there = (
-        marks_of(ref, np.repeat(p[:, None], count, axis=1)) for p in (places, nodes.places[:, time])
-    )
-    return _nearest(here, there, nodes.spacing)
-
-
-def _nearest(marks: Float32[np.ndarray, "g m"], others: Float32[np.ndarray, "n m"], spacing: float) -> Bonds:
-    away, links = torch.topk(
-        torch.cdist(torch.from_numpy(marks), torch.from_numpy(others)), min(LINKS, len(others)), largest=False
-    )
-    near = torch.exp(-(away**2 - away[:, :1] ** 2) / (1.4 * spacing**2))
-    weights = (near / near.sum(dim=1, keepdim=True)).numpy()
+def links_of(
+    nodes: Nodes, ref: Reference, places: Float[np.ndarray, "g t 3"], seen: Bool[np.ndarray, "g t"]
+) -> Bonds:
+    """The nodes that are nearest to tracks while these are seen (root mean square distance)."""
+    marks, others = (torch.from_numpy(marks_of(ref, p)) for p in (places, nodes.places))
+    share = torch.from_numpy(seen / seen.sum(axis=1, keepdims=True)).float()
+    own = (share * (marks**2).sum(dim=-1)).sum(dim=1, keepdim=True)
+    cross = (share[..., None] * marks).flatten(1) @ others.flatten(1).T
+    square = own - 2 * cross + share @ (others**2).sum(dim=-1).T
+    near, links = torch.topk(square, min(LINKS, len(others)), largest=False)
+    weights = torch.exp(-(near - near[:, :1]) / (1.4 * nodes.spacing**2))
+    weights = (weights / weights.sum(dim=1, keepdim=True)).numpy()
     return links.numpy().astype(np.int32), weights.astype(np.float32)
 
 

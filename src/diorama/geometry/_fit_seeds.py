@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians, MovingGaussians, cubic
 from diorama.core.rotations import to_matrix
-from diorama.geometry._fit_nodes import Nodes, links_at, links_of, marks_of
+from diorama.geometry._fit_nodes import Nodes, links_of, marks_of
 from diorama.geometry._fit_tracks import Reference, grid, nearest, tracks
 from diorama.geometry.splat import splat
 
@@ -23,6 +23,10 @@ _COVERED = 0.6
 """Alpha from which a pixel is covered."""
 _NEARER = 0.87
 """True over drawn depth below which something is missing before what is drawn."""
+_MOVING = 3.0
+"""Pixels from its place beyond which something moves."""
+_BEYOND = 0.7
+"""Frames that what moves is present beyond those in which it is seen."""
 ALWAYS, AROUND = 8.0, 0.7
 """Widths of presence over the duration: of the middle time's Gaussians, and of others."""
 
@@ -35,25 +39,26 @@ class Snapshot:
         image: RGB.
         camera: one view.
         time: its number.
+        present: how long what is added is there, seconds (a standard deviation).
         depth: metres along z; None where it is not known, and taken from what is drawn.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     camera: Cameras
     time: int
+    present: float
     depth: Float32[np.ndarray, "h w"] | None
 
 
 def seed(
-    moving: MovingGaussians, nodes: Nodes, ref: Reference, shot: Snapshot, when: tuple[float, float], spacing: int
+    moving: MovingGaussians, nodes: Nodes, ref: Reference, shot: Snapshot, spacing: int
 ) -> MovingGaussians:
     """Add what a snapshot shows and the Gaussians do not: one for each square of `spacing` pixels.
 
     Args:
         moving: with the nodes' motion; no Gaussians at first.
-        when: the snapshot's time in seconds, and how long what is added is present.
     """
-    found = splat(moving.at(when[0]), shot.camera)
+    found = splat(moving.at(float(ref.times[shot.time])), shot.camera)
     depth = _behind(found.depth, found.alpha >= _COVERED) if shot.depth is None else shot.depth
     missing = found.alpha < _COVERED
     if shot.depth is not None:
@@ -67,22 +72,46 @@ def seed(
         return moving
     z = depth[at]
     world = shot.camera.unproject(pixels[None], z[None].astype(np.float64))[0]
-    if shot.depth is not None and np.array_equal(shot.camera.viewmats, ref.cameras[shot.time].viewmats):
-        links, weights = links_of(nodes, marks_of(ref, tracks(ref, pixels, shot.time)[0]))
-    else:
-        steady = world @ ref.steady[shot.time, :3, :3].T + ref.steady[shot.time, :3, 3]
-        links, weights = links_at(nodes, ref, steady, shot.time)
+    places, seen, presence = _followed(ref, shot, pixels, world)
+    links, weights = links_of(nodes, ref, places, seen)
     unit = (z / shot.camera.Ks[0, 0, 0]).astype(np.float32)
     colors = _means(shot.image, spacing)[nearest(pixels / spacing, (-(-height // spacing), -(-width // spacing)))]
     added = Gaussians(
-        _at_rest(moving, world, links, weights, when[0]).astype(np.float32),
+        _at_rest(moving, world, links, weights, float(ref.times[shot.time])).astype(np.float32),
         np.tile(np.array([1, 0, 0, 0], np.float32), (len(z), 1)),
         np.repeat(_WIDTH * spacing * unit[:, None], 3, axis=1),
         np.full(len(z), _OPACITY, np.float32),
         colors,
     )
-    presence = np.tile(np.array(when, np.float32), (len(z), 1))
     return joined(moving, added, links, weights, presence)
+
+
+def _followed(
+    ref: Reference,
+    shot: Snapshot,
+    pixels: Float[np.ndarray, "g 2"],
+    world: Float[np.ndarray, "g 3"],
+) -> tuple[Float[np.ndarray, "g t 3"], Bool[np.ndarray, "g t"], Float32[np.ndarray, "g 2"]]:
+    """Tracks of what a snapshot shows, when they are seen, and the presence that they can be trusted for.
+
+    What moves is taken to be there as long as it was seen; what stands still, for longer. Beside the reference view
+    there are no tracks, only places at the snapshot's time.
+    """
+    presence = np.tile(np.array([ref.times[shot.time], shot.present], np.float32), (len(pixels), 1))
+    if shot.depth is None or not np.array_equal(shot.camera.viewmats, ref.cameras[shot.time].viewmats):
+        steady = world @ ref.steady[shot.time, :3, :3].T + ref.steady[shot.time, :3, 3]
+        seen = np.zeros((len(pixels), len(ref.depth)), bool)
+        seen[:, shot.time] = True
+        return np.repeat(steady[:, None], len(ref.depth), axis=1), seen, presence
+    places, seen = tracks(ref, pixels, shot.time)
+    marks = marks_of(ref, places)
+    moving = np.linalg.norm(marks - marks[:, shot.time, None], axis=-1).max(axis=1) > _MOVING
+    first, last = seen.argmax(axis=1), seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
+    frame = float(np.diff(ref.times).mean()) if len(ref.times) > 1 else shot.present
+    half = (ref.times[last] - ref.times[first]) / 2
+    presence[moving, 0] = ref.times[first[moving]] + half[moving]
+    presence[moving, 1] = half[moving] + _BEYOND * frame
+    return places, seen, presence
 
 
 def units_of(moving: MovingGaussians, spacing: int) -> Float32[np.ndarray, " g"]:

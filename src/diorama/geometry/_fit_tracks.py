@@ -30,6 +30,7 @@ class Reference:
     """The reference view over time.
 
     Attributes:
+        times: seconds.
         depth: metres along z, finite.
         cameras: one view for each time.
         ahead, back: flow to the next and to the last frame; not a number where it is not known.
@@ -37,6 +38,7 @@ class Reference:
         middle: the time whose axes are the steady ones.
     """
 
+    times: Float32[np.ndarray, " t"]
     depth: Float32[np.ndarray, "t h w"]
     cameras: tuple[Cameras, ...]
     ahead: Float32[np.ndarray, "s h w 2"]
@@ -53,6 +55,7 @@ class Reference:
 
 def reference(
     frames: UInt8[np.ndarray, "t h w 3"],
+    times: Float32[np.ndarray, " t"],
     depth: Float32[np.ndarray, "t h w"],
     cameras: tuple[Cameras, ...],
     flow: Float32[np.ndarray, "s h w 2"] | None,
@@ -65,12 +68,12 @@ def reference(
         back = np.stack([_turned(f, z) for f, z in zip(flow, depth, strict=False)]) if len(flow) else flow
     middle = len(frames) // 2
     steady = np.tile(np.eye(4), (len(frames), 1, 1))
-    found = Reference(depth, cameras, ahead, np.ascontiguousarray(back), steady.copy(), middle)
+    found = Reference(times, depth, cameras, ahead, np.ascontiguousarray(back), steady.copy(), middle)
     for time in range(middle + 1, len(frames)):
         steady[time] = steady[time - 1] @ np.linalg.inv(_shared(found, time - 1))
     for time in range(middle - 1, -1, -1):
         steady[time] = steady[time + 1] @ _shared(found, time)
-    return Reference(depth, cameras, ahead, found.back, steady, middle)
+    return Reference(times, depth, cameras, ahead, found.back, steady, middle)
 
 
 def tracks(

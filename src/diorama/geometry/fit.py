@@ -19,7 +19,7 @@ from diorama.errors import UsageError
 from diorama.geometry._fit_loop import Frames, Schedule, optimise
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_motion import NodeMotion
-from diorama.geometry._fit_nodes import find_nodes, node_units, to_moving
+from diorama.geometry._fit_nodes import find_nodes, marks_of, node_units, to_moving
 from diorama.geometry._fit_ops import Shares
 from diorama.geometry._fit_seeds import ALWAYS, AROUND, Snapshot, seed, units_of
 from diorama.geometry._fit_tracks import reference
@@ -142,6 +142,7 @@ def _fit(posed: PosedFrames, config: FitConfig, progress: Progress) -> MovingGau
     r = posed.reference
     ref = reference(
         posed.frames[r],
+        posed.times,
         depth[r if known else 0],
         tuple(rig[r : r + 1] for rig in posed.rigs),
         posed.flow,
@@ -158,17 +159,17 @@ def _fit(posed: PosedFrames, config: FitConfig, progress: Progress) -> MovingGau
             posed.frames[view, time],
             posed.rigs[time][view : view + 1],
             time,
+            (ALWAYS if time == ref.middle and view == r else AROUND) * seconds,
             depth[view if known else 0, time] if known or view == r else None,
         )
-        width = (ALWAYS if time == ref.middle and view == r else AROUND) * seconds
-        moving = seed(moving, nodes, ref, shot, (float(posed.times[time]), width), config.spacing)
+        moving = seed(moving, nodes, ref, shot, config.spacing)
         progress.advance()
     inverse = np.zeros(posed.frames.shape[:4], np.float32)
     inverse[slice(None) if known else slice(r, r + 1)] = 1 / depth
     weights = np.ones(posed.frames.shape[:4], np.float32) if posed.weights is None else posed.weights
     frames = Frames(posed.frames, posed.rigs, posed.times, inverse, weights)
     still = Still.of(moving, units_of(moving, config.spacing))
-    motion = NodeMotion.of(moving, node_units(ref, nodes), nodes.marks)
+    motion = NodeMotion.of(moving, node_units(ref, nodes), marks_of(ref, nodes.places).reshape(len(nodes.places), -1))
     schedule = Schedule(
         config.iterations,
         config.seconds,

@@ -6,7 +6,7 @@ from html import escape
 from typing import Literal, get_args
 
 from diorama.errors import UsageError
-from diorama.pipelines.web_page import MOST_BYTES, filled, policy, script_of, sound, source
+from diorama.pipelines.web_page import MOST_INSIDE, filled, policy, script_of, sound, source
 
 Layout = Literal["one", "sbs", "half-sbs", "tb", "half-tb"]
 SCRIPTS = ("clip/gl.js", "clip/clip.js")
@@ -60,10 +60,10 @@ def clip_page(film: Film, *, title: str, data: bytes | None = None, beside: str 
         The HTML, to be written as UTF-8; the same for the same arguments.
 
     Raises:
-        UsageError: a film of more than `MOST_BYTES`, or an address that leads elsewhere.
+        UsageError: a film of more than `MOST_INSIDE`, or an address that leads elsewhere.
     """
-    if data is not None and len(data) > MOST_BYTES:
-        given = f"a film of {len(data) / 1e6:.0f} MB, the limit of a page is {MOST_BYTES / 1e6:.0f} MB"
+    if data is not None and len(data) > MOST_INSIDE:
+        given = f"a film of {len(data) / 1e6:.0f} MB, the limit of a page is {MOST_INSIDE / 1e6:.0f} MB"
         raise UsageError(given, "clip_page", "open it without --save")
     if not beside.replace(".", "").replace("-", "").isalnum() or not beside.isascii():
         raise UsageError(f"the address {beside[:80]!r}", "clip_page", "use letters, digits, dots and dashes")

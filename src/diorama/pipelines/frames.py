@@ -108,8 +108,8 @@ class FrameStream:
 
     def shown(self, since: Since) -> Generator[Shown, None, None]:
         """The finished frames from ``since.place`` on."""
-        seen = ahead(self._seen(since), QUEUE)
-        waiting = self.timings.stage("wait for depth", seen)
+        coming = ahead(self.seen(since), QUEUE)
+        waiting = self.timings.stage("wait for depth", coming)
         made = self.timings.stage("warp, fill and pack", self._made(waiting, since), minus="wait for depth")
         return ahead(made, QUEUE)
 
@@ -126,7 +126,8 @@ class FrameStream:
         for tracked in track(frames()):
             yield places.popleft(), replace(tracked, shot=tracked.shot + since.shot)
 
-    def _seen(self, since: Since) -> Iterator[Seen]:
+    def seen(self, since: Since) -> Iterator[Seen]:
+        """The frames with their depth, not yet warped."""
         answer: Answer = self.estimator
         if getattr(self.estimator, "whole_shot", False):
             answer = self._steady(self._maps(since))

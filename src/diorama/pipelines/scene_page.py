@@ -42,7 +42,7 @@ def scene_page(
 
     Args:
         scene: with cameras the page begins at the first and sways between the others. Of more Gaussians than a page
-            can hold (about 1.4 million that move, 2 million that do not) the least seen are left out, and the page
+            can hold (about 1 million that move, 1.5 million that do not) the least seen are left out, and the page
             says how many.
         title: of the page, as text.
         facts: names and values to be told, as text.

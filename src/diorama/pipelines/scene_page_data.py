@@ -20,7 +20,7 @@ from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.errors import UsageError
 from diorama.media.splat import Scene4d, SplatSequence
-from diorama.pipelines.web_page import MOST_BYTES
+from diorama.pipelines.web_page import MOST_INSIDE
 
 STILL, MOVING = 2, 3
 """Texels of a row."""
@@ -87,7 +87,7 @@ def page_scene(scene: Gaussians | MovingGaussians | SplatSequence | Scene4d) -> 
     if moving is not None and len(moving.nodes) > MOST_NODES:
         raise UsageError(f"{len(moving.nodes)} nodes, the limit is {MOST_NODES}", "scene_page", "fit fewer nodes")
     texels = STILL if moving is None else MOVING
-    share = min(1.0, (MOST_BYTES - _node_bytes(moving)) / (total * texels * _TEXEL))
+    share = min(1.0, (MOST_INSIDE - _node_bytes(moving)) / (total * texels * _TEXEL))
     chosen = [_most_seen(part, max(1, int(share * len(part)))) for part in parts]
     if moving is not None:
         (rows,) = chosen

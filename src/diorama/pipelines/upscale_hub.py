@@ -43,7 +43,7 @@ def open_hub(name: str | Path, note: Callable[[str], None]) -> "HubUpscaler":
     if folder.family in CLASSES and (factor not in FACTORS or head in WITHOUT or config.get("num_channels", 3) != 3):
         what = f"a model of the factor {factor!r} with the head {head!r}"
         raise ModelError(what, folder.path, "choose one of RGB pictures at 2 or 4 times the size")
-    network = hub.load(folder, CLASSES)
+    network = hub.load(folder, CLASSES).to("cuda" if torch.cuda.is_available() else "cpu")
     note(folder.terms)
     return HubUpscaler(network, int(factor), folder.path)
 
@@ -92,13 +92,13 @@ class HubUpscaler:
         window = int(self.network.config.window_size)
         padded = _mirrored(tile, -height % window + window, -width % window + window)
         try:
-            found: torch.Tensor = self.network(pixel_values=padded).reconstruction
+            found: torch.Tensor = self.network(pixel_values=padded.to(self.network.device)).reconstruction
         except (MemoryError, need("torch").OutOfMemoryError) as error:
             raise OutOfMemoryError(f"upscaling {width}x{height} pixels", self.where, "use the embedded one") from error
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"the model does not run on {width}x{height} pixels ({reason})", self.where) from error
-        found = found[..., : self.factor * height, : self.factor * width].float()
+        found = found[..., : self.factor * height, : self.factor * width].float().to(tile.device)
         if found.shape[-2:] != (self.factor * height, self.factor * width) or not bool(torch.isfinite(found).all()):
             raise ModelError("the model's answer is not finite, or too small", self.where)
         return found

@@ -12,7 +12,9 @@ from html import escape
 from importlib.resources import files
 
 MOST_BYTES = 64 << 20
-"""Of what travels inside a page; as text it is a third longer."""
+"""Of a model that travels inside a page; as text it is a third longer."""
+MOST_INSIDE = 48 << 20
+"""Of a scene or film that travels inside a page, which then has some 64 MB."""
 
 
 def source(name: str) -> str:

@@ -1,0 +1,260 @@
+"""The spatial recipe: a clip becomes a 4D scene to look around in (S2VG, section 3.4; s2vg.md 1.8).
+
+Depth, a row of cameras, the frame matrix, Gaussians that move, and films, files and a page of them.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import diorama
+from diorama.core.camera import Cameras
+from diorama.core.gaussians import MovingGaussians
+from diorama.core.progress import Noted, Progress, Silent
+from diorama.core.timing import Timings
+from diorama.errors import InterruptedRunError
+from diorama.geometry.fit import FitConfig, fit
+from diorama.media.atomic import atomic_folder, hidden_sibling
+from diorama.media.images import save_image
+from diorama.media.lock import RunLock
+from diorama.media.read import OpenedVideo, ReadOptions, open_media
+from diorama.media.recipe import Input
+from diorama.media.splat import Scene4d, write_dot_splat, write_scene4d, write_splat_glb, write_splat_sequence
+from diorama.media.splat.scene4d import ENDING
+from diorama.perception import answers
+from diorama.pipelines import spatial_films as films
+from diorama.pipelines.decompose import folder_to_make
+from diorama.pipelines.frames import FrameStream, Seen, Since
+from diorama.pipelines.matrix_config import Generative
+from diorama.pipelines.matrix_fill import Painter
+from diorama.pipelines.matrix_open import Opening, settings_of
+from diorama.pipelines.presets import Clip, DepthChoice, Look
+from diorama.pipelines.scene_page import scene_page
+from diorama.pipelines.schedule import Schedule, schedule
+from diorama.pipelines.spatial_config import SpatialConfig
+from diorama.pipelines.spatial_frames import Rig, Shot, posed_frames, rig_of, shot_of
+
+NAME = "spatial.json"
+"""By which a folder of this kind is known."""
+SCENE = f"scene{ENDING}"
+
+
+@dataclass(frozen=True)
+class SpatialOptions:
+    """All that a run is asked for."""
+
+    spatial: SpatialConfig = SpatialConfig()
+    depth: DepthChoice = DepthChoice()
+    clip: Clip = Clip()
+    generative: Generative = Generative("draft")
+
+
+@dataclass(frozen=True)
+class SpatialResult:
+    """What a run made.
+
+    Attributes:
+        folder: with everything in it.
+        scene: the fitted scene.
+        frames, views: that it was fitted to.
+        seconds: wall clock.
+        figures: PSNR (dB), depth error, flicker (levels), Gaussians, seconds of the stages.
+        notes: what the user should know.
+    """
+
+    folder: Path
+    scene: Path
+    frames: int
+    views: int
+    seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def spatial(
+    source: str | Path,
+    output: str | Path,
+    options: SpatialOptions = SpatialOptions(),
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> SpatialResult:
+    """Make a scene of a clip's first shot.
+
+    Args:
+        source: a video, an image, or a folder of numbered images.
+        output: the folder to make.
+        options: how.
+        overwrite: replace an existing folder of this kind.
+        resume: go on with a run that was stopped, after its last finished window.
+        progress: told how far it is.
+
+    Raises:
+        DioramaError: its children say what was wrong and what to do; nothing appears unless it is complete.
+    """
+    began, told = time.perf_counter(), Noted(progress or Silent())
+    clip, depth = options.clip, options.depth.path
+    opened = open_media(source, ReadOptions(None, clip.tolerant, clip.deinterlace, clip.limits))
+    inputs = [opened.path, *([depth] if depth else [])]
+    target = folder_to_make(output, inputs, kind="a spatial scene", mark=NAME, overwrite=overwrite)
+    with RunLock(target):
+        work = _work_folder(target, options, inputs, resume=resume)
+        try:
+            run = _Run(opened, options, target, work, told)
+            result = run.make(overwrite=overwrite)
+        except KeyboardInterrupt as stop:
+            raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
+        shutil.rmtree(work, ignore_errors=True)
+    return replace(result, seconds=time.perf_counter() - began, notes=tuple(told.notes))
+
+
+def _work_folder(target: Path, options: SpatialOptions, inputs: list[Path], *, resume: bool) -> Path:
+    """Where finished windows wait; those of another run, or of one that is not to go on, are removed."""
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
+    text = json.dumps([diorama.__version__, asdict(options), stats], sort_keys=True, default=str)
+    identity = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    folder = hidden_sibling(target, "work")
+    if not (resume and (folder / identity).is_dir()):
+        shutil.rmtree(folder, ignore_errors=True)
+    (folder / identity).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run; its methods are the steps."""
+
+    opened: OpenedVideo
+    options: SpatialOptions
+    target: Path
+    work: Path
+    progress: Progress
+
+    def make(self, *, overwrite: bool) -> SpatialResult:
+        config = self.options.spatial
+        plan = schedule(self.opened.video, self.options.clip, self.opened.sar, clocked=not self.opened.path.is_dir())
+        marks = [time.perf_counter()]
+        shot = self._shot(plan)
+        height, width = shot.frames.shape[1:3]
+        rig, painter = rig_of(config, height, width), self._painter()
+        windows = (self.options.generative, next(entry for entry in self.work.iterdir() if entry.is_dir()))
+        marks.append(time.perf_counter())
+        posed = posed_frames(shot, rig, config, painter, windows=windows, progress=self.progress)
+        marks.append(time.perf_counter())
+        moving = fit(posed, FitConfig(iterations=config.iterations), self.progress)
+        marks.append(time.perf_counter())
+        figures: dict[str, float] = {"gaussians": len(moving), **films.agreement(posed, moving)}
+        names = ("depth_seconds", "views_seconds", "fit_seconds")
+        figures |= {name: round(b - a, 2) for name, a, b in zip(names, marks, marks[1:], strict=False)}
+        if painter is not None:
+            figures |= {"prior_calls": painter.counted.calls, "prior_latent_frames": painter.counted.latent_frames}
+        with atomic_folder(self.target, overwrite=overwrite) as partial:
+            self._write(partial, moving, rig, shot, figures, plan)
+        return SpatialResult(self.target, self.target / SCENE, len(shot.frames), len(rig.cameras), 0.0, figures)
+
+    def _shot(self, plan: Schedule) -> Shot:
+        """The frames of the first shot with their depth."""
+        choice = self.options.depth
+        options = answers.DepthOptions(
+            choice.depth_kind, choice.near, choice.far, choice.people, choice.device, limits=self.options.clip.limits
+        )
+        estimator = answers.resolve(choice.depth, self.work / "depth", options, note=self.progress.note)
+        answers.check(estimator, plan.video[: int(plan.index[-1]) + 1])
+        stream = FrameStream(plan, Look(convergence="0"), estimator, Timings(), lambda _: None)
+        self.progress.begin("look: flow and depth", len(plan))
+        seen: list[Seen] = []
+        try:
+            for frame in itertools.takewhile(lambda frame: frame.shot_start == 0, stream.seen(Since())):
+                seen.append(frame)
+                self.progress.advance()
+        finally:
+            getattr(estimator, "close", lambda: None)()
+        if len(seen) < len(plan):
+            self.progress.note(f"a scene is of one shot: the first {len(seen)} of {len(plan)} frames (--start, --end)")
+        most = self.options.spatial.most_frames
+        if len(seen) > most:
+            self.progress.note(f"{most} of {len(seen)} frames, evenly apart (--most-frames)")
+        seconds = [float(frame.tracked.frame.pts * plan.time_base) for frame in seen]
+        return shot_of(seen, seconds, self.options.spatial)
+
+    def _painter(self) -> Painter | None:
+        if self.options.spatial.engine == "fast":
+            return None
+        generative = self.options.generative
+        prior = Opening(generative, self.options.depth.device, self.progress.note).prior()
+        return Painter(prior, settings_of(generative), generative.seed, "all")
+
+    def _write(
+        self,
+        folder: Path,
+        moving: MovingGaussians,
+        rig: Rig,
+        shot: Shot,
+        figures: dict[str, float],
+        plan: Schedule,
+    ) -> None:
+        config = self.options.spatial
+        fps = (len(shot.times) - 1) / moving.seconds if len(shot.times) > 1 else float(plan.fps)
+        own = rig.cameras[rig.source : rig.source + 1]
+        middle = float(moving.times[len(moving.times) // 2])
+        scene = Scene4d(moving, _path(rig), fps)
+        write_scene4d(folder / SCENE, scene)
+        poster = films.picture(moving, middle, own.scaled(2 * own.height, 2 * own.width))
+        save_image(folder / "poster.png", poster)
+        if "ply" in config.write:
+            write_splat_sequence(folder / "ply", moving, shot.times.tolist(), name="scene")
+        if "splat" in config.write:
+            write_dot_splat(folder / "scene.splat", moving.at(middle))
+        if "glb" in config.write:
+            write_splat_glb(folder / "scene.glb", moving.at(middle))
+        if "films" in config.write:
+            focus = float(shot.inverse_depth.mean())
+            filmed = films.Filmed(moving, own, config.baseline, fps, focus)
+            self.progress.begin("films", None)
+            films.write_film(folder / "orbit.mp4", films.orbit(filmed), fps, self.progress)
+            films.write_film(
+                folder / "stereo_sbs.mp4", films.stereo_pair(filmed, config.eyes), fps, self.progress, sbs=True
+            )
+            if config.slow > 1 and len(shot.times) > 1:
+                films.write_film(folder / "slow.mp4", films.slow_motion(filmed, config.slow), fps, self.progress)
+        if "page" in config.write:
+            page = scene_page(
+                scene, title=self.opened.path.stem, facts=_facts(figures), poster=(folder / "poster.png").read_bytes()
+            )
+            (folder / "page.html").write_text(page, encoding="utf-8")
+        told = {
+            "diorama_spatial": 1,
+            "version": diorama.__version__,
+            "options": self._told(),
+            "input": asdict(Input.of(self.opened.path)),
+            "figures": figures,
+        }
+        (folder / NAME).write_text(json.dumps(told, indent=1) + "\n")
+
+    def _told(self) -> dict[str, object]:
+        """The options without where files lie."""
+        table: dict[str, dict[str, object]] = asdict(self.options)
+        table["depth"]["depth"] = Path(str(table["depth"]["depth"])).name
+        table["generative"]["prior"] = Path(str(table["generative"]["prior"])).name
+        return dict(table)
+
+
+def _path(rig: Rig) -> Cameras:
+    """The clip's own camera, and the outermost ones."""
+    order = rig.shares[:, 0].argsort(kind="stable")
+    chosen = [rig.source, int(order[0]), int(order[-1])]
+    return Cameras(rig.cameras.viewmats[chosen], rig.cameras.Ks[chosen], rig.cameras.height, rig.cameras.width)
+
+
+def _facts(figures: dict[str, float]) -> dict[str, str]:
+    """What the page tells of the fit."""
+    return {
+        "Gaussians": f"{int(figures['gaussians']):,}",
+        "Agreement with its frames": f"{figures['psnr']:g} dB",
+        "Depth error": f"{100 * figures['depth_error']:.1f} %",
+    }
