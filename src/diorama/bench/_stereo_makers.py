@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,10 +15,8 @@ from diorama.bench._stereo_truth import Frames, Maps, StereoCase
 from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians
 from diorama.core.video import Frame
-from diorama.diffusion.denoise import Denoiser
 from diorama.diffusion.matrix_passes import Counted
-from diorama.diffusion.prior import Frames as Pictures
-from diorama.diffusion.prior import Latents, Prior, Rung, Shares, Videos
+from diorama.diffusion.prior import Prior
 from diorama.geometry.splat import splat
 from diorama.geometry.warp import TEAR, eye_warp
 from diorama.perception.base import Tracked
@@ -107,56 +106,27 @@ class MatrixWay:
             return Made(_right(maker(seen, Since())), painter.counted)
 
 
-@dataclass(frozen=True, eq=False)
 class WithoutRows:
-    """A prior that is asked about single views alone; as many times."""
+    """A prior that is asked about single views alone, as many times (a `diorama.diffusion.prior.Prior`)."""
 
-    prior: Prior
     rows = False
 
-    @property
-    def name(self) -> str:
-        """Of the prior; all else likewise."""
-        return self.prior.name
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.prior.size
-
-    @property
-    def multiple(self) -> int:
-        return self.prior.multiple
-
-    @property
-    def shortest(self) -> int:
-        return self.prior.shortest
-
-    @property
-    def reads_guess(self) -> bool:
-        return self.prior.reads_guess
+    def __init__(self, prior: Prior) -> None:
+        self._prior = prior
+        self.name, self.size, self.multiple = prior.name, prior.size, prior.multiple
+        self.shortest, self.reads_guess = prior.shortest, prior.reads_guess
+        self.fitting, self.ladder = prior.fitting, prior.ladder
+        self.encode, self.decode, self.denoiser = prior.encode, prior.decode, prior.denoiser
 
     @property
     def longest(self) -> int:
-        return self.prior.longest
+        """Of the prior."""
+        return self._prior.longest
 
     @property
     def device(self) -> torch.device:
-        return self.prior.device
-
-    def fitting(self, count: int) -> int:
-        return self.prior.fitting(count)
-
-    def ladder(self, steps: int) -> list[Rung]:
-        return self.prior.ladder(steps)
-
-    def encode(self, frames: Pictures) -> Latents:
-        return self.prior.encode(frames)
-
-    def decode(self, latents: Latents) -> Pictures:
-        return self.prior.decode(latents)
-
-    def denoiser(self, guess: Videos, unknown: Shares) -> Denoiser:
-        return self.prior.denoiser(guess, unknown)
+        """Of the prior."""
+        return self._prior.device
 
 
 def noisy(case: StereoCase) -> StereoCase:
@@ -185,7 +155,7 @@ def seen_of(case: StereoCase) -> tuple[list[Seen], Look]:
 
 def _tracked(case: StereoCase) -> list[Tracked]:
     small = [reduce(image) for image in case.left]
-    flows = [None, *(dense_flow(here, before) for before, here in zip(small[:-1], small[1:], strict=True))]
+    flows = [None, *(dense_flow(here, before) for before, here in pairwise(small))]
     parts = zip(case.left, small, flows, strict=True)
     return [Tracked(Frame(image, t, 1, t), 0, t == 0, less, way) for t, (image, less, way) in enumerate(parts)]
 

@@ -87,8 +87,7 @@ def matrix_rows(prior: Prior, name: str) -> list[Row]:
         changed("noisy", f"balanced, depth off by {100 * NOISE:g} %", "noisy"),
         changed("steadied", "the same, depth averaged over time", "steadied"),
     ]
-    other = "off" if settings.outpaints else "on"
-    sides = replace(config, outpaint=other)
+    sides = replace(config, outpaint="off" if settings.outpaints else "on")
     word = "without" if settings.outpaints else "with"
     rows.append(_matrix("outpaint", f"balanced, {word} outpainting", prior, settings, sides))
     if prior.rows:

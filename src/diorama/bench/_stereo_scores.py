@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def _pooled(frame: UInt8[np.ndarray, "h w 3"]) -> Float[torch.Tensor, " d"]:
 
 def _aesthetic(path: Path) -> torch.nn.Module:
     layers: list[torch.nn.Module] = []
-    for number, (given, width) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True)):
+    for number, (given, width) in enumerate(pairwise(WIDTHS)):
         layers.append(torch.nn.Linear(given, width))
         layers += [torch.nn.Dropout(SHARES[number])] if number < len(SHARES) else []
     network = torch.nn.ModuleDict({"layers": torch.nn.Sequential(*layers)})

@@ -1,16 +1,17 @@
 """Pictures of what was measured: a contact sheet of the widest holes, and films of all rows side by side."""
 
+import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from diorama.bench._stereo_truth import FPS, Frames, StereoCase
+from diorama.bench._stereo_truth import Frames, StereoCase
 from diorama.geometry.warp import TEAR, eye_warp
-from diorama.media.atomic import atomic_path
 from diorama.media.encoding import Encoding
 from diorama.media.images import load_image, save_image
 from diorama.media.write import FrameWriter, StreamSpec
@@ -51,22 +52,19 @@ def sheet(cases: Sequence[StereoCase], columns: Mapping[str, str], folder: Path)
     return np.concatenate(lines)
 
 
-def save_film(path: Path, left: Frames, right: Frames) -> None:
+def save_film(path: Path, case: StereoCase, right: Frames) -> None:
     """Both eyes side by side, as browsers play them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    wide = np.concatenate([left, right], axis=2)
-    wide = wide[:, : wide.shape[1] // 2 * 2, : wide.shape[2] // 2 * 2]
-    fps = Fraction(FPS)
+    wide = np.concatenate([case.left, right], axis=2)
+    wide = wide[:, : wide.shape[1] // 2 * 2]
+    fps = Fraction(case.fps).limit_denominator(1001)
     spec = StreamSpec(wide.shape[2], wide.shape[1], 1 / fps, fps)
-    with atomic_path(path) as partial:
-        named = partial.with_name(f"{partial.name}.mp4")  # the container goes by the suffix
-        try:
-            with FrameWriter(named, spec, Encoding("libx264").resolved(".mp4", 8)) as writer:
-                for number, image in enumerate(wide):
-                    writer.write(image, number)
-            named.replace(partial)
-        finally:
-            named.unlink(missing_ok=True)
+    with TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        with FrameWriter(partial, spec, Encoding("libx264").resolved(path.suffix, 8)) as writer:
+            for number, image in enumerate(wide):
+                writer.write(image, number)
+        os.replace(partial, path)
 
 
 def _place(case: StereoCase) -> tuple[slice, slice]:

@@ -6,7 +6,7 @@ s2vg.md 1.10).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -67,6 +67,7 @@ class StereoCase:
         sides: those that lie beyond the side of `left`.
         never: those that no frame of the clip shows; None where that is not known. A moving surface counts as shown
             only in its own frame.
+        fps: frames a second.
     """
 
     name: str
@@ -77,6 +78,7 @@ class StereoCase:
     holes: Masks
     sides: Masks
     never: Masks | None = None
+    fps: float = FPS
 
     @property
     def masks(self) -> dict[str, Masks]:
@@ -227,7 +229,8 @@ def filmed_case(path: Path, size: Size = Size()) -> StereoCase:
         raise UsageError(f"{len(images)} frames", path, "give a clip of 2 or more")
     frames = [Frame(image, t, 1, t) for t, image in enumerate(images)]
     nearness = [upsample(d, i) for d, i in zip(EmbeddedDepth()(track(frames)), images, strict=True)]
-    return warped_case(path.stem, np.stack(images), np.float32(FILMED_PARALLAX * to[0]) * np.stack(nearness))
+    case = warped_case(path.stem, np.stack(images), np.float32(FILMED_PARALLAX * to[0]) * np.stack(nearness))
+    return replace(case, fps=float(video.fps))
 
 
 def warped_case(name: str, right: Frames, disparity: Maps) -> StereoCase:

@@ -1,13 +1,15 @@
-"""``diorama bench``: the embedded models against their goals, and tables of variants."""
+"""``diorama bench``: the embedded models against their goals, tables of variants and engines, studies with people."""
 
 import json
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from diorama.cli.commands import Common
+from diorama.errors import UsageError
 
 if TYPE_CHECKING:
     from diorama.bench.scores import Score
@@ -24,16 +26,22 @@ class Bench:
     same budget and measured, also for each kind of clip. The same command goes on after an interruption.
     "parts": rigs from part maps, views from one picture, and pictures to models, of creatures never tuned on; with
     --train-steps also SP4D's table in miniature.
+    "stereo": ways to the other eye against the truth, the generative engine with and without each of its parts; two
+    minutes a clip: diorama bench stereo, or with clips of your own: diorama bench stereo FOLDER
+    "study": a page that asks people which films are better: diorama bench study ours/ theirs/ -o study; and what their
+    answers say: diorama bench study --answers a.csv b.csv -o study
     """
 
-    suite: tyro.conf.Positional[Literal["embedded", "decompose", "animate", "person", "parts"]]
+    suite: tyro.conf.Positional[Literal["embedded", "decompose", "animate", "person", "parts", "stereo", "study"]]
     """What to measure."""
+    paths: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Clips of your own, or folders of them (stereo); folders of films of the same names, or a film each (study)."""
     models: tuple[Literal["codec-s", "backbone-s", "depth-s"], ...] = ("codec-s", "backbone-s", "depth-s")
     """Which models (embedded)."""
     clips: int | None = None
-    """Held-out clips, and actors to be told apart: 10; of the tables 100; of parts 40 creatures."""
-    frames: int = 8
-    """Of each clip (decompose: 24 are better)."""
+    """Held-out clips, and actors to be told apart: 10; of the tables 100; of parts 40 creatures; of stereo 8."""
+    frames: int | None = None
+    """Of each clip: 8 (decompose: 24 are better), of stereo 16."""
     steps: int = 12
     """Of the sampler (embedded)."""
     minutes: float = 12.0
@@ -43,24 +51,78 @@ class Bench:
     lessons: int = 160
     """Clips that variants are trained on."""
     variants: tuple[str, ...] = ()
-    """Rows that are trained; all by default."""
+    """Rows that are trained (animate, person, parts) or measured (stereo); all by default."""
     weights: str = ""
     """Folder with the files of LPIPS and I3D; without it, named stand-ins are used. Parts: a folder dinov2 in it adds a
-    row."""
+    row. Stereo: also a folder clip, and the predictor of aesthetics beside it."""
     init: str = ""
     """Folder of weights that the variants begin with (parts)."""
-    out: str = ""
-    """Folder of the tables' clips, variants and results (default: runs/bench-people, runs/bench-parts)."""
+    prior: str = "embedded"
+    """What paints in the generative engine: embedded, or a folder of Zeroscope, AnimateDiff or Wan (stereo)."""
+    slow: bool = False
+    """Also rows that take hours without a graphics card (stereo: svg-release)."""
+    scale: Literal["preference", "rating"] = "preference"
+    """Two films at once, -3 to 3, or each alone, 1 to 7 (study)."""
+    title: str = "Which film is better?"
+    """Of the page (study)."""
+    most: int = 0
+    """Trials at most; 0: every two methods on every clip (study)."""
+    seed: int = 0
+    """Of the order and the sides (study)."""
+    answers: tuple[str, ...] = ()
+    """Files that the page of a study saved: print what they say (study)."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    """Folder of clips, variants and results (default: runs/bench-people, runs/bench-parts, runs/bench-stereo); of a
+    study."""
     common: Common = Common()
 
     def run(self) -> int:
         """Measure; returns the exit code."""
         from diorama.cli.progress import make_progress
 
+        if self.paths and self.suite not in ("stereo", "study"):
+            raise UsageError(f"{self.suite} takes no paths", self.paths[0], "stereo and study do")
+        tables = {"animate": self._tabled, "person": self._tabled, "stereo": self._stereo, "study": self._study}
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
-            text = self._tabled(progress) if self.suite in ("animate", "person") else self._scored(progress)
+            text = tables.get(self.suite, self._scored)(progress)
         sys.stdout.write(text)
         return 0
+
+    def _stereo(self, progress: "Progress") -> str:
+        """The table of stereo engines."""
+        from diorama.bench._stereo_truth import Size
+        from diorama.bench.stereo import StereoBenchConfig, measure_stereo
+
+        config = StereoBenchConfig(
+            8 if self.clips is None else self.clips,
+            self.paths,
+            self.variants,
+            prior=self.prior,
+            slow=self.slow,
+            weights=self.weights,
+            size=Size(16 if self.frames is None else self.frames),
+            out=self.out or "runs/bench-stereo",
+        )
+        result = measure_stereo(config, progress)
+        files = "".join(f"  {file}\n" for file in result.files)
+        return result.json if self.common.json else f"{result.markdown}\n{files}"
+
+    def _study(self, progress: "Progress") -> str:
+        """A page for people, or what they answered."""
+        from diorama.bench.study import KEY, StudyConfig, evaluate_study, make_study
+
+        if self.answers:
+            found = evaluate_study(self.answers, str(Path(self.out or ".") / KEY))
+            return found.json if self.common.json else found.markdown
+        made = make_study(StudyConfig(self.paths, self.out, self.title, self.scale, self.seed, self.most))
+        if self.common.json:
+            return json.dumps({"page": str(made.page), "key": str(made.key), "trials": made.trials}) + "\n"
+        progress.note(f"{len(made.methods)} methods, {len(made.clips)} clips: {made.trials} trials")
+        return f"{made.page}\n  for raters; keep {made.key} to yourself\n"
+
+    @property
+    def _frames(self) -> int:
+        return 8 if self.frames is None else self.frames
 
     def _scored(self, progress: "Progress") -> str:
         """Scores against their goals."""
@@ -85,7 +147,7 @@ class Bench:
             lessons=self.lessons,
             variants=self.variants,
             weights=self.weights,
-            frames=self.frames,
+            frames=self._frames,
         )
         result = miniature("animate" if self.suite == "animate" else "person", config, progress)
         return as_json(result.tables) + "\n" if self.common.json else result.markdown
@@ -96,7 +158,7 @@ class Bench:
         if self.suite == "decompose":
             from diorama.bench.decomposition import decomposition_scores, held_out_clips, scores_of, tag_table
 
-            rows = decomposition_scores(held_out_clips(clips, frames=self.frames), progress=progress)
+            rows = decomposition_scores(held_out_clips(clips, frames=self._frames), progress=progress)
             return scores_of(rows), f"\n{tag_table(rows)}\n"
         if self.suite == "parts":
             from diorama.bench.parts import VARIANTS, PartsBenchConfig, measure_parts
@@ -114,4 +176,4 @@ class Bench:
             return scores, f"\n{more}\n"
         from diorama.bench.embedded import BenchConfig, measure
 
-        return measure(BenchConfig(self.models, clips, self.frames, self.steps), progress=progress), ""
+        return measure(BenchConfig(self.models, clips, self._frames, self.steps), progress=progress), ""

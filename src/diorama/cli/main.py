@@ -20,6 +20,7 @@ import diorama
 from diorama.cli.bench import Bench
 from diorama.cli.commands import Common, Doctor, Reproduce, StereoCommand
 from diorama.cli.data import Data
+from diorama.cli.generate import GenerateCommand
 from diorama.cli.models import Models
 from diorama.cli.parts import PartsCommand, RigCommand
 from diorama.cli.people import AnimateCommand, DecomposeCommand, PersonCommand
@@ -41,6 +42,7 @@ Command: TypeAlias = (
     | Annotated[ViewCommand, tyro.conf.subcommand("view")]
     | Annotated[PartsCommand, tyro.conf.subcommand("parts")]
     | Annotated[RigCommand, tyro.conf.subcommand("rig")]
+    | Annotated[GenerateCommand, tyro.conf.subcommand("generate")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Data, tyro.conf.subcommand("data")]
@@ -49,7 +51,7 @@ Command: TypeAlias = (
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
 COMMANDS = (
-    *("stereo", "spatial", "view", "decompose", "animate", "person", "parts", "rig"),
+    *("stereo", "spatial", "view", "decompose", "animate", "person", "parts", "rig", "generate"),
     *("reproduce", "data", "models", "train", "bench", "doctor"),
 )
 BELOW = {"data": ("theatre", "rigs", "look"), "models": ("list", "get", "convert", "verify", "card")}

@@ -82,9 +82,12 @@ def follow_back(
         db = -p * h + q * i + r * e - s * f
         dc = -p * i - q * h + r * f + s * e
         along = dw * w + da * a + db * b + dc * c
-        dw, da, db, dc = (dw - along * w) * length, (da - along * a) * length, (db - along * b) * length, (
-            dc - along * c
-        ) * length
+        dw, da, db, dc = (
+            (dw - along * w) * length,
+            (da - along * a) * length,
+            (db - along * b) * length,
+            (dc - along * c) * length,
+        )
         for k in range(links.shape[1]):
             n, share = links[g, k], weights[g, k]
             out = to_nodes[n]

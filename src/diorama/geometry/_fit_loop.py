@@ -3,7 +3,7 @@
 import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -75,6 +75,7 @@ class Schedule:
     seed: int
 
 
+@runtime_checkable
 class Motion(Protocol):
     """Something that moves Gaussians and learns how."""
 
@@ -89,9 +90,13 @@ class Motion(Protocol):
         """In time, and among neighbours; pixels."""
         ...
 
+    def told(self, still: Still) -> MovingGaussians:
+        """The Gaussians with what was learned of their motion."""
+        ...
 
-def optimise(still: Still, motion: Motion, frames: Frames, schedule: Schedule, progress: Progress) -> Still:
-    """Fit both to the frames; `motion` is changed, the Gaussians are returned."""
+
+def optimise(still: Still, motion: Motion, frames: Frames, schedule: Schedule, progress: Progress) -> MovingGaussians:
+    """Fit Gaussians and their motion to the frames."""
     views, times = frames.images.shape[:2]
     generator = np.random.default_rng(schedule.seed)
     groups = [(name, still.free[name], rate) for name, rate in RATES.items()]
@@ -119,7 +124,7 @@ def optimise(still: Still, motion: Motion, frames: Frames, schedule: Schedule, p
             still = _renewed(still, pulls, schedule.most, optimizer)
             pulls = torch.zeros(len(still), 2)
         progress.advance()
-    return still
+    return motion.told(still)
 
 
 def _pictures(views: int, times: int, generator: np.random.Generator) -> Iterator[tuple[int, int]]:

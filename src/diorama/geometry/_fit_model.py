@@ -4,7 +4,7 @@ Lengths are counted in pixels of the picture that a Gaussian came from, so that 
 and to what is far.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ _SHRINK = 0.62
 """Of the longest axis of one that is split in two."""
 _APART = 0.6
 """Standard deviations from the middle to either of the two."""
-ALWAYS = 4.0
+_ALWAYS = 4.0
 """Width of presence over the duration from which a Gaussian is always there."""
 
 Tensor = torch.Tensor
@@ -35,6 +35,7 @@ class Still:
         units: metres that a pixel covers at each.
         centers: seconds at which each is there most.
         links, weights: as in `MovingGaussians`.
+        always: width of presence in seconds from which a Gaussian is always there.
         free: what is learned: offsets (pixels) from `base`, quats, scales (logarithms of metres), opacities (logits),
             colors, widths (logarithms of seconds).
     """
@@ -44,6 +45,7 @@ class Still:
     centers: Float[Tensor, " g"]
     links: Int32[np.ndarray, "g k"]
     weights: Float32[np.ndarray, "g k"]
+    always: float
     free: dict[str, Tensor]
 
     @classmethod
@@ -62,7 +64,8 @@ class Still:
         }
         free = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in values.items()}
         base, centers = torch.from_numpy(rest.means.copy()), torch.from_numpy(moving.presence[:, 0].copy())
-        return cls(base, torch.from_numpy(units)[:, None], centers, moving.links, moving.weights, free)
+        always = _ALWAYS * (moving.seconds or 1.0)
+        return cls(base, torch.from_numpy(units)[:, None], centers, moving.links, moving.weights, always, free)
 
     def __len__(self) -> int:
         return len(self.base)
@@ -78,20 +81,22 @@ class Still:
         return torch.sigmoid(self.free["opacities"]) * torch.exp(-0.5 * there * there)
 
     @torch.no_grad()
-    def to_moving(self, like: MovingGaussians, seconds: float) -> MovingGaussians:
-        """As values, with the nodes of `like`."""
+    def rest(self) -> Gaussians:
+        """As values."""
         free = {name: value.detach() for name, value in self.free.items()}
-        widths = torch.exp(free["widths"])
-        widths = torch.where(widths > ALWAYS * seconds, torch.inf, widths)
-        rest = Gaussians(
+        return Gaussians(
             self.means.numpy().copy(),
             torch.nn.functional.normalize(free["quats"], dim=1).numpy().copy(),
             torch.exp(free["scales"]).numpy().copy(),
             torch.sigmoid(free["opacities"]).numpy().copy(),
             free["colors"].clamp(0, 1).numpy().copy(),
         )
-        presence = torch.stack([self.centers, widths], dim=1).numpy()
-        return replace(like, rest=rest, links=self.links, weights=self.weights, presence=presence)
+
+    @torch.no_grad()
+    def presence(self) -> Float32[np.ndarray, "g 2"]:
+        """When each is there most, and how long, seconds; those that nearly always are, always."""
+        widths = torch.exp(self.free["widths"])
+        return torch.stack([self.centers, torch.where(widths > self.always, torch.inf, widths)], dim=1).numpy()
 
     @torch.no_grad()
     def faded(self) -> Bool[Tensor, " g"]:
@@ -110,7 +115,6 @@ class Still:
         )
         self.free["offsets"][split] -= away
         rows = torch.cat([keep, split])
-        made = len(split)
         new = {}
         for group in optimizer.param_groups:
             if group["name"] not in self.free:
@@ -125,12 +129,11 @@ class Still:
             if state:
                 moments = {name: state[name][rows].clone() for name in ("exp_avg", "exp_avg_sq")}
                 for moment in moments.values():
-                    moment[len(keep) :] = 0 if made else moment[len(keep) :]
+                    moment[len(keep) :] = 0
                 optimizer.state[value] = {"step": state["step"], **moments}
         index = rows.numpy()
-        return Still(
-            self.base[rows], self.units[rows], self.centers[rows], self.links[index], self.weights[index], new
-        )
+        base, units, centers = self.base[rows], self.units[rows], self.centers[rows]
+        return Still(base, units, centers, self.links[index], self.weights[index], self.always, new)
 
 
 def _columns(quats: Float[Tensor, "n 4"], axis: Int64[Tensor, " n"]) -> Float[Tensor, "n 3"]:

@@ -51,7 +51,8 @@ class NodeMotion:
         shapes = {"moves": (keys, count, 3), "spins": (keys, count, 3), "all_moves": (keys, 3), "all_spins": (keys, 3)}
         free = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
         many = min(_NEIGHBOURS + 1, count)
-        near = torch.topk(torch.cdist(*[torch.from_numpy(marks)] * 2), many, largest=False).indices
+        at = torch.from_numpy(marks)
+        near = torch.topk(torch.cdist(at, at), many, largest=False).indices
         pairs = torch.stack([near[:, :1].expand(-1, many - 1), near[:, 1:]], dim=-1).reshape(-1, 2)
         return cls(start, torch.from_numpy(units)[:, None], pairs, free, RATES)
 
@@ -90,18 +91,18 @@ class NodeMotion:
         return _mean(bend), _mean(apart)
 
     @torch.no_grad()
-    def to_moving(self) -> MovingGaussians:
-        """The start with the learned motion."""
+    def told(self, still: Still) -> MovingGaussians:
+        """Gaussians with the learned motion."""
         shifts, turns = self.at_keys(torch.arange(len(self.start.times)))
         return MovingGaussians(
-            self.start.rest,
+            still.rest(),
             self.start.times,
             self.start.nodes,
             shifts.numpy(),
             turns.numpy(),
-            self.start.links,
-            self.start.weights,
-            self.start.presence,
+            still.links,
+            still.weights,
+            still.presence(),
         )
 
 

@@ -92,9 +92,7 @@ Bonds = tuple[Int32[np.ndarray, "g k"], Float32[np.ndarray, "g k"]]
 """The nodes that Gaussians follow, and how much."""
 
 
-def links_of(
-    nodes: Nodes, ref: Reference, places: Float[np.ndarray, "g t 3"], seen: Bool[np.ndarray, "g t"]
-) -> Bonds:
+def links_of(nodes: Nodes, ref: Reference, places: Float[np.ndarray, "g t 3"], seen: Bool[np.ndarray, "g t"]) -> Bonds:
     """The nodes that are nearest to tracks while these are seen (root mean square distance)."""
     marks, others = (torch.from_numpy(marks_of(ref, p)) for p in (places, nodes.places))
     share = torch.from_numpy(seen / seen.sum(axis=1, keepdims=True)).float()
@@ -103,11 +101,13 @@ def links_of(
     square = own - 2 * cross + share @ (others**2).sum(dim=-1).T
     near, links = torch.topk(square, min(LINKS, len(others)), largest=False)
     weights = torch.exp(-(near - near[:, :1]) / (1.4 * nodes.spacing**2))
-    weights = (weights / weights.sum(dim=1, keepdim=True)).numpy()
-    return links.numpy().astype(np.int32), weights.astype(np.float32)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return links.numpy().astype(np.int32), weights.numpy().astype(np.float32)
 
 
-def to_moving(ref: Reference, nodes: Nodes, times: Float32[np.ndarray, " t"], keys: Int32[np.ndarray, " k"]) -> MovingGaussians:
+def to_moving(
+    ref: Reference, nodes: Nodes, times: Float32[np.ndarray, " t"], keys: Int32[np.ndarray, " k"]
+) -> MovingGaussians:
     """No Gaussians yet that follow the nodes; the shared motion turns them."""
     back = np.linalg.inv(ref.steady[keys])
     rest = nodes.places[:, ref.middle]

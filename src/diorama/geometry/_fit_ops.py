@@ -108,7 +108,7 @@ class Shares:
 
 
 class Unlike(torch.autograd.Function):
-    """``(1 - s) L1 + s (1 - SSIM) + depth |sum of weight times z / Z - alpha|``, means over pixels (Kerbl et al. 2023)."""
+    """``(1 - s) L1 + s (1 - SSIM) + depth |sum of weight times z / Z - alpha|``, weighted means over pixels."""
 
     @staticmethod
     def forward(ctx: Any, color: Tensor, alpha: Tensor, depth: Tensor, goal: Goal, shares: Shares) -> Tensor:

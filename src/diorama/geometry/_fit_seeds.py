@@ -50,9 +50,7 @@ class Snapshot:
     depth: Float32[np.ndarray, "h w"] | None
 
 
-def seed(
-    moving: MovingGaussians, nodes: Nodes, ref: Reference, shot: Snapshot, spacing: int
-) -> MovingGaussians:
+def seed(moving: MovingGaussians, nodes: Nodes, ref: Reference, shot: Snapshot, spacing: int) -> MovingGaussians:
     """Add what a snapshot shows and the Gaussians do not: one for each square of `spacing` pixels.
 
     Args:

@@ -6,6 +6,7 @@ whether the camera moved or not.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -21,6 +22,10 @@ _SAME_DEPTH = 0.15
 """Relative change of depth in a frame's time beyond which a pixel shows something else."""
 _SMOOTH = 1.08
 """Ratio of neighbouring depths up to which they are of one surface."""
+_LEVELS, _TELLING = 2.0, 0.4
+"""Levels of 255 that pictures of the same differ by, and what part of its contrast they must be below to tell."""
+_TREMBLE = 0.3
+"""Pixels that flow trembles by."""
 _LEAST_SIDE = 16
 """Pixels: flow needs this much."""
 
@@ -32,6 +37,8 @@ class Reference:
     Attributes:
         times: seconds.
         depth: metres along z, finite.
+        soft: the frames, a little blurred, 0 to 255.
+        contrast: how much neighbours differ there.
         cameras: one view for each time.
         ahead, back: flow to the next and to the last frame; not a number where it is not known.
         steady: from the world at each time to steady axes.
@@ -40,6 +47,8 @@ class Reference:
 
     times: Float32[np.ndarray, " t"]
     depth: Float32[np.ndarray, "t h w"]
+    soft: Float32[np.ndarray, "t h w 3"]
+    contrast: Float32[np.ndarray, "t h w"]
     cameras: tuple[Cameras, ...]
     ahead: Float32[np.ndarray, "s h w 2"]
     back: Float32[np.ndarray, "s h w 2"]
@@ -51,6 +60,17 @@ class Reference:
         z = depth_at(self.depth[time], pixels)
         world = self.cameras[time].unproject(pixels[None], z[None].astype(np.float64))[0]
         return world @ self.steady[time, :3, :3].T + self.steady[time, :3, 3]
+
+    def seen(
+        self, places: Float[np.ndarray, "n 3"], time: int
+    ) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
+        """Pixels of steady places at a time, and whether they are in the picture and not hidden there."""
+        away = places - self.steady[time, :3, 3]
+        ((pixels,), (z,)) = self.cameras[time].project(away @ self.steady[time, :3, :3])
+        height, width = self.depth.shape[1:]
+        fine = (z > 0) & (pixels > 0).all(axis=1) & (pixels < [width, height]).all(axis=1)
+        pixels = np.where(fine[:, None], pixels, 0.5)
+        return pixels, fine & (np.abs(depth_at(self.depth[time], pixels) / np.where(fine, z, 1) - 1) < _SAME_DEPTH)
 
 
 def reference(
@@ -66,20 +86,27 @@ def reference(
     else:
         ahead = flow
         back = np.stack([_turned(f, z) for f, z in zip(flow, depth, strict=False)]) if len(flow) else flow
+    soft = np.stack([cv2.blur(frame, (3, 3)) for frame in frames]).astype(np.float32)
+    contrast = np.stack([cv2.blur(np.abs(f - cv2.blur(f, (7, 7))).mean(axis=-1), (5, 5)) for f in soft])
     middle = len(frames) // 2
     steady = np.tile(np.eye(4), (len(frames), 1, 1))
-    found = Reference(times, depth, cameras, ahead, np.ascontiguousarray(back), steady.copy(), middle)
+    told = times, depth, soft, contrast.astype(np.float32), cameras, ahead, np.ascontiguousarray(back)
+    found = Reference(*told, steady, middle)
     for time in range(middle + 1, len(frames)):
         steady[time] = steady[time - 1] @ np.linalg.inv(_shared(found, time - 1))
     for time in range(middle - 1, -1, -1):
         steady[time] = steady[time + 1] @ _shared(found, time)
-    return Reference(times, depth, cameras, ahead, found.back, steady, middle)
+    return found
 
 
 def tracks(
     ref: Reference, pixels: Float[np.ndarray, "n 2"], start: int
 ) -> tuple[Float[np.ndarray, "n t 3"], Bool[np.ndarray, "n t"]]:
-    """Steady places of pixels of a time at all times, and when they are seen; unseen ones stay where they were last."""
+    """Steady places of pixels of a time at all times, and when they are seen; unseen ones stay where they were last.
+
+    What looks the same where it would be if it stood still stands still, whatever flow and depth tell: both tremble,
+    and flow errs where patterns repeat.
+    """
     count = len(ref.depth)
     places, seen = np.empty((len(pixels), count, 3)), np.zeros((len(pixels), count), bool)
     places[:, start], seen[:, start] = ref.lift(pixels, start), True
@@ -89,12 +116,33 @@ def tracks(
             gap = min(time, time + step)
             moved, sure = _moved(flows[gap], others[gap], here)
             before, after = depth_at(ref.depth[time], here), depth_at(ref.depth[time + step], moved)
-            there &= sure & (np.abs(after / before - 1) < _SAME_DEPTH)
-            here = np.where(there[:, None], moved, here)
+            alive = there
+            there = alive & sure & (np.abs(after / before - 1) < _SAME_DEPTH)
+            waiting, rests = _resting(ref, (here, moved), places[:, time], (time, time + step))
+            rests &= alive
+            there = alive & (there | rests)
+            here = np.where(rests[:, None], waiting, np.where(there[:, None], moved, here))
             lifted = ref.lift(here, time + step)
-            places[:, time + step] = np.where(there[:, None], lifted, places[:, time])
+            places[:, time + step] = np.where((there & ~rests)[:, None], lifted, places[:, time])
             seen[:, time + step] = there
     return places, seen
+
+
+def _resting(
+    ref: Reference,
+    pixels: tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2"]],
+    places: Float[np.ndarray, "n 3"],
+    times: tuple[int, int],
+) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
+    """Where steady places are seen at the second time, and whether what was there rests there."""
+    (here, moved), (time, later) = pixels, times
+    waiting, fine = ref.seen(places, later)
+    size = ref.depth.shape[1:]
+    color = ref.soft[time][nearest(here, size)]
+    off = np.abs(ref.soft[later][nearest(waiting, size)] - color).mean(axis=1)
+    other = np.abs(ref.soft[later][nearest(moved, size)] - color).mean(axis=1)
+    same = (off + _LEVELS < _TELLING * ref.contrast[time][nearest(here, size)]) & (off <= other + _LEVELS)
+    return waiting, fine & (same | (np.linalg.norm(moved - waiting, axis=1) < _TREMBLE))
 
 
 def depth_at(depth: Float32[np.ndarray, "h w"], pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
@@ -180,7 +228,7 @@ def _measured(frames: UInt8[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "s h 
         return np.zeros((len(frames) - 1, height, width, 2), np.float32)
     search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
-    return np.stack([search.calc(a, b, None) for a, b in zip(grey, grey[1:], strict=False)]).astype(np.float32)
+    return np.stack([search.calc(a, b, None) for a, b in pairwise(grey)]).astype(np.float32)
 
 
 def _turned(flow: Float32[np.ndarray, "h w 2"], depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 2"]:

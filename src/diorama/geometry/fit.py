@@ -1,12 +1,13 @@
 """Gaussians fitted to posed frames: several views over time become a scene to look around in.
 
 The frames are of known cameras beside each other (Yang et al. 2024, Deformable 3D Gaussians, with the control nodes of
-Huang et al. 2024, SC-GS, instead of a network where there is no GPU). Since the reference view's depth is known, nothing
-has to be found from nothing: Gaussians begin as its unprojected pixels, and nodes where its flow leads them.
+Huang et al. 2024, SC-GS, instead of a network where there is no GPU). Since the reference view's depth is known,
+Gaussians begin as its unprojected pixels, and nodes where its flow leads them; what is left to learn is little.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,14 +18,16 @@ from diorama.core.gaussians import MovingGaussians
 from diorama.core.progress import Progress, Silent
 from diorama.errors import UsageError
 from diorama.geometry._fit_loop import Frames, Schedule, optimise
+from diorama.geometry._fit_mlp import MlpMotion
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_motion import NodeMotion
-from diorama.geometry._fit_nodes import find_nodes, marks_of, node_units, to_moving
+from diorama.geometry._fit_nodes import Nodes, find_nodes, marks_of, node_units, to_moving
 from diorama.geometry._fit_ops import Shares
 from diorama.geometry._fit_seeds import ALWAYS, AROUND, Snapshot, seed, units_of
-from diorama.geometry._fit_tracks import reference
+from diorama.geometry._fit_tracks import Reference, reference
 
-LEAST_SECONDS = 1e-3
+_SPARSE = 4
+"""Times between those at which the outer views are looked at too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,8 @@ class PosedFrames:
     """What a scene is fitted to.
 
     Attributes:
-        frames: views beside each other over time.
+        frames: views beside each other over time; `depth` is "t h w" or "v t h w" of them, `weights` "v t h w" and
+            `flow` "t-1 h w 2".
         cameras: of all views, where they stand all the time, or for each time.
         times: of the frames, seconds, rising.
         depth: metres along z of one view, or of all; what is not finite or not above 0 is taken for very far.
@@ -46,11 +50,11 @@ class PosedFrames:
 
     frames: UInt8[np.ndarray, "v t h w 3"]
     cameras: Cameras | Sequence[Cameras]
-    times: Float32[np.ndarray, " t"]
-    depth: Float32[np.ndarray, "t h w"] | Float32[np.ndarray, "v t h w"]
+    times: Float32[np.ndarray, " n"]
+    depth: Float32[np.ndarray, "*vt dh dw"]
     reference: int = 0
-    weights: Float32[np.ndarray, "v t h w"] | None = None
-    flow: Float32[np.ndarray, "s h w 2"] | None = None
+    weights: Float32[np.ndarray, "wv wt wh ww"] | None = None
+    flow: Float32[np.ndarray, "ft fh fw 2"] | None = None
 
     def __post_init__(self) -> None:
         views, times, height, width = self.frames.shape[:4]
@@ -88,6 +92,8 @@ class PosedFrames:
 class FitConfig:
     """How to fit."""
 
+    field: Literal["nodes", "mlp"] = "nodes"
+    """What moves the Gaussians: nodes around them, or a network as published (slow without a GPU)."""
     iterations: int = 3000
     """Pictures that are looked at."""
     seconds: float = 0.0
@@ -112,6 +118,8 @@ class FitConfig:
     """Of the order in which pictures are looked at."""
 
     def __post_init__(self) -> None:
+        if self.field not in ("nodes", "mlp"):
+            raise UsageError(f"field {self.field!r}", "FitConfig", "choose nodes or mlp")
         for name in ("iterations", "nodes", "key_every", "spacing", "gaussians"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} {getattr(self, name)}", "FitConfig", "give 1 or more")
@@ -136,40 +144,16 @@ def fit(posed: PosedFrames, config: FitConfig = FitConfig(), progress: Progress 
 
 
 def _fit(posed: PosedFrames, config: FitConfig, progress: Progress) -> MovingGaussians:
-    views, times = posed.frames.shape[:2]
-    depth = _finite(posed.depth if posed.depth.ndim == 4 else posed.depth[None])
-    known = posed.depth.ndim == 4
-    r = posed.reference
-    ref = reference(
-        posed.frames[r],
-        posed.times,
-        depth[r if known else 0],
-        tuple(rig[r : r + 1] for rig in posed.rigs),
-        posed.flow,
-    )
-    nodes = find_nodes(ref, config.nodes)
-    keys = np.unique(np.append(np.arange(0, times, config.key_every), times - 1)).astype(np.int32)
-    moving = to_moving(ref, nodes, posed.times, keys)
-    seconds = max(float(posed.times[-1] - posed.times[0]), LEAST_SECONDS)
-    order = [(time, r) for time in sorted(range(times), key=lambda t: (abs(t - ref.middle), t))]
-    order += [(time, view) for time, _ in order[::4] for view in sorted({0, views - 1} - {r})]
-    progress.begin("unproject", len(order))
-    for time, view in order:
-        shot = Snapshot(
-            posed.frames[view, time],
-            posed.rigs[time][view : view + 1],
-            time,
-            (ALWAYS if time == ref.middle and view == r else AROUND) * seconds,
-            depth[view if known else 0, time] if known or view == r else None,
-        )
-        moving = seed(moving, nodes, ref, shot, config.spacing)
-        progress.advance()
+    known, r = posed.depth.ndim == 4, posed.reference
+    depth = _finite(posed.depth if known else posed.depth[None])
+    views = tuple(rig[r : r + 1] for rig in posed.rigs)
+    ref = reference(posed.frames[r], posed.times, depth[r if known else 0], views, posed.flow)
+    network = config.field == "mlp"
+    nodes = find_nodes(ref, 1 if network else config.nodes)
+    moving = _seeded(posed, config, ref, nodes, depth, progress)
     inverse = np.zeros(posed.frames.shape[:4], np.float32)
     inverse[slice(None) if known else slice(r, r + 1)] = 1 / depth
     weights = np.ones(posed.frames.shape[:4], np.float32) if posed.weights is None else posed.weights
-    frames = Frames(posed.frames, posed.rigs, posed.times, inverse, weights)
-    still = Still.of(moving, units_of(moving, config.spacing))
-    motion = NodeMotion.of(moving, node_units(ref, nodes), marks_of(ref, nodes.places).reshape(len(nodes.places), -1))
     schedule = Schedule(
         config.iterations,
         config.seconds,
@@ -180,8 +164,39 @@ def _fit(posed: PosedFrames, config: FitConfig, progress: Progress) -> MovingGau
         max(config.iterations // 20, 50),
         config.seed,
     )
-    still = optimise(still, motion, frames, schedule, progress)
-    return still.to_moving(motion.to_moving(), seconds)
+    still = Still.of(moving, units_of(moving, config.spacing))
+    frames = Frames(posed.frames, posed.rigs, posed.times, inverse, weights)
+    if network:
+        return optimise(still, MlpMotion.of(moving, config.seed), frames, schedule, progress)
+    marks = marks_of(ref, nodes.places).reshape(len(nodes.places), -1)
+    return optimise(still, NodeMotion.of(moving, node_units(ref, nodes), marks), frames, schedule, progress)
+
+
+def _seeded(
+    posed: PosedFrames,
+    config: FitConfig,
+    ref: Reference,
+    nodes: Nodes,
+    depth: Float32[np.ndarray, "d t h w"],
+    progress: Progress,
+) -> MovingGaussians:
+    """What fitting begins with: the middle time of the reference view first, then what others show besides."""
+    (views, times), r = posed.frames.shape[:2], posed.reference
+    keys = np.unique(np.append(np.arange(0, times, config.key_every), times - 1)).astype(np.int32)
+    moving = to_moving(ref, nodes, posed.times, keys)
+    seconds = moving.seconds or 1.0
+    order = [(time, r) for time in sorted(range(times), key=lambda t: (abs(t - ref.middle), t))]
+    order += [(time, view) for time, _ in order[::_SPARSE] for view in sorted({0, views - 1} - {r})]
+    progress.begin("unproject", len(order))
+    for time, view in order:
+        camera, known = posed.rigs[time][view : view + 1], len(depth) == views or view == r
+        present = (ALWAYS if time == ref.middle and view == r else AROUND) * seconds
+        far = depth[view if len(depth) == views else 0, time] if known else None
+        moving = seed(
+            moving, nodes, ref, Snapshot(posed.frames[view, time], camera, time, present, far), config.spacing
+        )
+        progress.advance()
+    return moving
 
 
 def _finite(depth: Float32[np.ndarray, "v t h w"]) -> Float32[np.ndarray, "v t h w"]:

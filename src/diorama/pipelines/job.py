@@ -236,8 +236,9 @@ class Job:
                 measured = replace(measured, name=f"depth-{measured.name}")
             inputs.append(measured)
             options["depth"] = measured.name
-        if options["prior"] != "embedded":
-            options["prior"] = Path(options["prior"]).resolve().name
+        for name in ("prior", "autoencoder"):  # where they lie is nobody's business
+            if options[name] not in ("", "embedded"):
+                options[name] = Path(options[name]).resolve().name
         return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, models)
 
     def fingerprint(self) -> str:

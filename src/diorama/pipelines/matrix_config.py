@@ -18,6 +18,8 @@ class Generative:
     """Of the generative engine: svg-release as the released code does it, balanced, or draft."""
     prior: str = "embedded"
     """The video network that paints what was never seen: embedded, or a folder of Zeroscope, AnimateDiff or Wan."""
+    autoencoder: str = ""
+    """Folder of another autoencoder of the same latents for the network, such as SVD's, which flickers less."""
     prompt: str = ""
     """What the clip shows, for networks that read text."""
     negative_prompt: str = "low-quality, blurry, flickering, ghost"

@@ -45,6 +45,8 @@ class Opening:
             if config.prompt:
                 fix = "leave it out, or name a folder of Zeroscope, AnimateDiff or Wan with --prior"
                 raise UsageError("the embedded prior reads no prompt", "--prompt", fix)
+            if config.autoencoder:
+                raise UsageError("the embedded prior has its own autoencoder", "--autoencoder", "leave it out")
             return ScenePrior.load(device=place)
         folder = local_path(config.prior)
         return load_prior(
@@ -53,6 +55,7 @@ class Opening:
             negative_prompt=config.negative_prompt,
             guidance_scale=config.guidance_scale,
             device=place,
+            codec=local_path(config.autoencoder) if config.autoencoder else None,
         )
 
     def maker(self, look: Look, folder: Path) -> MatrixMaker:

@@ -11,7 +11,7 @@ from diorama.perception.answers import EMBEDDED, HUB
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
 
-DEPTH, PRIOR = "depth", "prior"
+DEPTH, PRIOR, AUTOENCODER = "depth", "prior", "autoencoder"
 
 
 def reproduce(
@@ -29,7 +29,7 @@ def reproduce(
         made: the output, or its sidecar.
         output: the file to write; by default ``<name>_again`` beside `made`.
         given: where inputs are that do not lie beside `made`, by the name the recipe gives them; ``depth`` stands for
-            a folder of weights, ``prior`` for that of the generative engine.
+            a folder of weights, ``prior`` and ``autoencoder`` for those of the generative engine.
         allow_changed: accept inputs with another content hash.
         overwrite: replace an existing output.
         progress: told how far the run is.
@@ -46,9 +46,11 @@ def reproduce(
         raise UsageError("a recipe without an input", made, "it needs the clip it was made from")
     told = dict(given or {})
     named = {item.name for item in recipe.inputs}
-    weights, prior = (told.pop(name, None) if name not in named else None for name in (DEPTH, PRIOR))
+    asked = (DEPTH, PRIOR, AUTOENCODER)
+    weights, prior, autoencoder = (told.pop(name, None) if name not in named else None for name in asked)
     found = resolve_inputs(recipe, made.parent, told, allow_changed=allow_changed)
-    answers = {DEPTH: _depth(recipe, found, weights), PRIOR: _prior(recipe, prior)}
+    answers = {DEPTH: _depth(recipe, found, weights), PRIOR: _folder(recipe, PRIOR, prior, EMBEDDED)}
+    answers[AUTOENCODER] = _folder(recipe, AUTOENCODER, autoencoder, "")
     config = StereoConfig.from_options({**recipe.options, **answers})
     source = found[recipe.inputs[0].name]
     target = output or _again(made)
@@ -71,14 +73,14 @@ def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> s
     raise UsageError(f"the recipe asks for depth from {depth!r}", "recipe", "if you trust it: --input depth=PATH")
 
 
-def _prior(recipe: Recipe, folder: Path | None) -> str:
+def _folder(recipe: Recipe, name: str, given: Path | None, own: str) -> str:
     """What paints. A recipe cannot choose folders by itself."""
-    if folder is not None:
-        return str(folder)
-    prior = recipe.options.get(PRIOR, EMBEDDED)
-    if prior == EMBEDDED:
-        return EMBEDDED
-    raise UsageError(f"the recipe asks for the network {prior!r}", "recipe", "if you trust it: --input prior=PATH")
+    if given is not None:
+        return str(given)
+    asked = recipe.options.get(name, own)
+    if asked == own:
+        return own
+    raise UsageError(f"the recipe asks for the network {asked!r}", "recipe", f"if you trust it: --input {name}=PATH")
 
 
 def _again(made: Path) -> Path:

@@ -71,7 +71,7 @@ class SpatialResult:
     frames: int
     views: int
     seconds: float
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float | int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -148,7 +148,7 @@ class _Run:
         marks.append(time.perf_counter())
         moving = fit(posed, FitConfig(iterations=config.iterations), self.progress)
         marks.append(time.perf_counter())
-        figures: dict[str, float] = {"gaussians": len(moving), **films.agreement(posed, moving)}
+        figures: dict[str, float | int] = {"gaussians": len(moving), **films.agreement(posed, moving)}
         names = ("depth_seconds", "views_seconds", "fit_seconds")
         figures |= {name: round(b - a, 2) for name, a, b in zip(names, marks, marks[1:], strict=False)}
         if painter is not None:
@@ -195,7 +195,7 @@ class _Run:
         moving: MovingGaussians,
         rig: Rig,
         shot: Shot,
-        figures: dict[str, float],
+        figures: dict[str, float | int],
         plan: Schedule,
     ) -> None:
         config = self.options.spatial
@@ -251,7 +251,7 @@ def _path(rig: Rig) -> Cameras:
     return Cameras(rig.cameras.viewmats[chosen], rig.cameras.Ks[chosen], rig.cameras.height, rig.cameras.width)
 
 
-def _facts(figures: dict[str, float]) -> dict[str, str]:
+def _facts(figures: dict[str, float | int]) -> dict[str, str]:
     """What the page tells of the fit."""
     return {
         "Gaussians": f"{int(figures['gaussians']):,}",
