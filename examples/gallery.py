@@ -28,6 +28,8 @@ from diorama.pipelines.presets import Clip, Look
 from diorama.pipelines.report import colored
 from diorama.pipelines.rig import rig
 from diorama.pipelines.samples import SampleFolder
+from diorama.pipelines.spatial import SpatialOptions, spatial
+from diorama.pipelines.spatial_config import SpatialConfig
 from diorama.theatre.actor import canonical_picture
 from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.dressing import Dressed, dress
@@ -147,6 +149,19 @@ def rig_row(folder: Path) -> Row:
     return Row("A rig", caption, before, after, "diorama rig creature_parts/ -o creature.glb")
 
 
+def spatial_row(folder: Path) -> Row:
+    """A clip as moving Gaussians, seen from where its camera never was."""
+    asked = SpatialOptions(SpatialConfig(write=("films",)), clip=Clip(end="0.7"))
+    made = spatial(sample("bikes"), folder / "bikes_spatial", asked, overwrite=True)
+    orbit, slow = ([frame.image for frame in open_video(made.folder / f"{name}.mp4")] for name in ("orbit", "slow"))
+    after = (animation(orbit[::2], "An orbit"), animation(slow[::2], "Slow motion, with moments between the frames"))
+    caption = f"{made.figures['gaussians']:,} Gaussians that agree with their frames to {made.figures['psnr']} dB."
+    before = animation([frame.image for frame in open_video(sample("bikes"))[:16]], "The clip")
+    return Row(
+        "A scene to look around in", caption, before, after, "diorama spatial bikes.mp4 -o bikes_spatial --end 0.7"
+    )
+
+
 def generator_row() -> Row:
     """Somebody that the embedded generator has never met, with and without a preview of the pose."""
     codec, network = load_codec(), load_backbone()
@@ -168,7 +183,15 @@ def main(folder: Path) -> None:
     """Run everything and write the page."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [stereo_row("bigbuckbunny", folder), stereo_row("bikes", folder), warp_row(folder)]
-    rows += [people_row(), theatre_row(), creatures_row(), rig_row(folder), generator_row(), recast_row(folder)]
+    rows += [
+        people_row(),
+        theatre_row(),
+        creatures_row(),
+        rig_row(folder),
+        spatial_row(folder),
+        generator_row(),
+        recast_row(folder),
+    ]
     write_gallery(folder / "index.html", rows)
     print(f"open {folder / 'index.html'}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from diorama import StereoConfig, StereoRun, stereo
 from diorama.media.encoding import Encoding
@@ -21,6 +22,8 @@ from diorama.pipelines.decompose_page import over_squares
 from diorama.pipelines.presets import Clip
 from diorama.pipelines.report import colored, marked
 from diorama.pipelines.samples import SampleFolder
+from diorama.pipelines.spatial import SpatialOptions, spatial
+from diorama.pipelines.spatial_config import SpatialConfig
 from diorama.theatre.actor import canonical_picture
 from diorama.theatre.clip import Script, random_clip
 from diorama.theatre.look import contact_sheet, depth_picture, number_picture
@@ -64,10 +67,25 @@ def people() -> None:
     save_image(TARGET / "people.jpg", contact_sheet([images[6], behind, *cut, photo, played], 3))
 
 
+def looked_around() -> None:
+    """A clip of the theatre as a 4D scene, from a camera that goes round."""
+    clip = random_clip(27, Script(frames=16, fps=12.0, height=320, width=576, actors=(1, 2), cameras=("static",)))
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "clip.mkv"
+        with FrameWriter(source, StreamSpec(576, 320, Fraction(1, 12), Fraction(12)), Encoding("ffv1")) as writer:
+            for number in range(len(clip)):
+                writer.write(clip.frame(number).image, number)
+        made = spatial(source, Path(name) / "scene", SpatialOptions(SpatialConfig(write=("films",))))
+        frames = [Image.fromarray(frame.image) for frame in open_video(made.folder / "orbit.mp4")]
+    first, *rest = frames
+    first.save(TARGET / "spatial.webp", save_all=True, append_images=rest, duration=83, loop=0, quality=70, method=6)
+
+
 def main() -> None:
-    """One row: source, depth, what is uncovered, and both eyes as an anaglyph; and the theatre, and people."""
+    """One row: source, depth, what is uncovered, and both eyes as an anaglyph; theatre, people, and a 4D scene."""
     theatre()
     people()
+    looked_around()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = StereoRun(samples=folder)

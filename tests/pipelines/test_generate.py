@@ -16,12 +16,12 @@ from diorama import catalog
 from diorama.core.progress import Silent
 from diorama.diffusion.levels import NOISE, angular
 from diorama.diffusion.prior import Prior, Rung
-from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_load import load_prior, prior_folder
 from diorama.errors import MediaError, ModelError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_media
 from diorama.media.recipe import read_recipe
-from diorama.pipelines.generate import covering, generate, prior_folder, subject
+from diorama.pipelines.generate import covering, generate, subject
 from diorama.pipelines.generate_config import GenerateConfig
 from diorama.pipelines.generate_prior import made_by
 from diorama.theatre.clip import Script, random_clip

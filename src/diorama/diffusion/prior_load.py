@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from diorama import catalog
 from diorama.diffusion.prior import Prior
 from diorama.diffusion.prior_animatediff import load_animatediff, motion_in
 from diorama.diffusion.prior_parts import NEGATIVE, Asked, class_of
@@ -39,6 +40,32 @@ KINDS = (
     Kind("unet", "UNet2DConditionModel", ("StableDiffusionPipeline", "AnimateDiffPipeline"), load_animatediff),
     Kind("transformer", "WanTransformer3DModel", ("WanPipeline",), load_wan),
 )
+
+
+PRIORS = ("zeroscope-v2-576w", "wan-2.1-t2v-1.3b", "sd15-pipeline", "animatediff-motion-v3")
+"""What the catalogue calls them."""
+
+
+def prior_folder(name: str) -> Path:
+    """The folder of a prior, named by itself or as in the catalogue.
+
+    Raises:
+        ModelError: unknown, or not on this machine.
+    """
+    try:
+        if Path(name).is_dir():
+            return Path(name)
+    except (OSError, ValueError) as error:
+        raise ModelError("not a usable path", repr(name[:80]), "name a folder") from error
+    if any(separator in name for separator in "/\\"):
+        raise ModelError("no such folder", name, f"name a folder of weights, or one of {', '.join(PRIORS)}")
+    table = tuple(catalog.find(known, catalog.ALL) for known in PRIORS)
+    weights = catalog.find(name, table)
+    folder = catalog.folder_of(weights)
+    if folder is None:
+        fix = f"diorama models get {name}, or --prior FOLDER"
+        raise ModelError(f"{name} is not on this machine ({weights.terms})", "--prior", fix)
+    return folder
 
 
 def load_prior(

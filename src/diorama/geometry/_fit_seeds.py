@@ -92,24 +92,30 @@ def _followed(
 ) -> tuple[Float[np.ndarray, "g t 3"], Bool[np.ndarray, "g t"], Float32[np.ndarray, "g 2"]]:
     """Tracks of what a snapshot shows, when they are seen, and the presence that they can be trusted for.
 
-    What moves is taken to be there as long as it was seen; what stands still, for longer. Beside the reference view
-    there are no tracks, only places at the snapshot's time.
+    What moves is taken to be there as long as it was seen, what stands still until something behind it is seen in its
+    place. Beside the reference view there are no tracks, only places at the snapshot's time.
     """
-    presence = np.tile(np.array([ref.times[shot.time], shot.present], np.float32), (len(pixels), 1))
-    if shot.depth is None or not np.array_equal(shot.camera.viewmats, ref.cameras[shot.time].viewmats):
-        steady = world @ ref.steady[shot.time, :3, :3].T + ref.steady[shot.time, :3, 3]
-        seen = np.zeros((len(pixels), len(ref.depth)), bool)
-        seen[:, shot.time] = True
-        return np.repeat(steady[:, None], len(ref.depth), axis=1), seen, presence
-    places, seen = tracks(ref, pixels, shot.time)
-    marks = marks_of(ref, places)
-    moving = np.linalg.norm(marks - marks[:, shot.time, None], axis=-1).max(axis=1) > _MOVING
-    first, last = seen.argmax(axis=1), seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
-    frame = float(np.diff(ref.times).mean()) if len(ref.times) > 1 else shot.present
+    here, count = shot.time, len(ref.depth)
+    if shot.depth is None or not np.array_equal(shot.camera.viewmats, ref.cameras[here].viewmats):
+        steady = world @ ref.steady[here, :3, :3].T + ref.steady[here, :3, 3]
+        seen = np.zeros((len(pixels), count), bool)
+        seen[:, here] = True
+        places, gone = np.repeat(steady[:, None], count, axis=1), ~seen & False
+    else:
+        places, seen = tracks(ref, pixels, here)
+        marks = marks_of(ref, places)
+        moving = np.linalg.norm(marks - marks[:, here, None], axis=-1).max(axis=1) > _MOVING
+        gone = ~seen & moving[:, None]
+    for time in range(count):
+        gone[:, time] |= ref.through(places[:, time], time)
+    gone[:, here] = False
+    first = np.where(gone, np.arange(count), -1)[:, :here].max(axis=1, initial=-1) + 1
+    last = np.where(gone, np.arange(count), count)[:, here:].min(axis=1, initial=count) - 1
+    frame = float(np.diff(ref.times).mean()) if count > 1 else 1.0
     half = (ref.times[last] - ref.times[first]) / 2
-    presence[moving, 0] = ref.times[first[moving]] + half[moving]
-    presence[moving, 1] = half[moving] + _BEYOND * frame
-    return places, seen, presence
+    limited = np.stack([ref.times[first] + half, half + _BEYOND * frame], axis=1)
+    free = np.array([ref.times[here], shot.present])
+    return places, seen, np.where(gone.any(axis=1, keepdims=True), limited, free).astype(np.float32)
 
 
 def units_of(moving: MovingGaussians, spacing: int) -> Float32[np.ndarray, " g"]:

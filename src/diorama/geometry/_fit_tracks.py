@@ -65,12 +65,24 @@ class Reference:
         self, places: Float[np.ndarray, "n 3"], time: int
     ) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, " n"]]:
         """Pixels of steady places at a time, and whether they are in the picture and not hidden there."""
+        pixels, z = self._project(places, time)
+        return pixels, np.abs(depth_at(self.depth[time], pixels) / z - 1) < _SAME_DEPTH
+
+    def through(self, places: Float[np.ndarray, "n 3"], time: int) -> Bool[np.ndarray, " n"]:
+        """Whether something farther is seen where steady places are: they are empty then."""
+        pixels, z = self._project(places, time)
+        nearest_around = cv2.erode(self.depth[time], np.ones((3, 3), np.uint8))
+        return nearest_around[nearest(pixels, self.depth.shape[1:])] > (1 + _SAME_DEPTH) * z
+
+    def _project(
+        self, places: Float[np.ndarray, "n 3"], time: int
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+        """Pixels and depth of steady places; infinitely far beside the picture and behind the camera."""
         away = places - self.steady[time, :3, 3]
         ((pixels,), (z,)) = self.cameras[time].project(away @ self.steady[time, :3, :3])
         height, width = self.depth.shape[1:]
         fine = (z > 0) & (pixels > 0).all(axis=1) & (pixels < [width, height]).all(axis=1)
-        pixels = np.where(fine[:, None], pixels, 0.5)
-        return pixels, fine & (np.abs(depth_at(self.depth[time], pixels) / np.where(fine, z, 1) - 1) < _SAME_DEPTH)
+        return np.where(fine[:, None], pixels, 0.5), np.where(fine, z, np.inf)
 
 
 def reference(

@@ -18,9 +18,9 @@ from diorama.core.layers import Layer, LayeredVideo
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.video import Video
 from diorama.diffusion.prior import Prior
-from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_load import PRIORS, load_prior, prior_folder
 from diorama.diffusion.prior_parts import NEGATIVE
-from diorama.errors import ModelError, UsageError
+from diorama.errors import UsageError
 from diorama.media.atomic import sweep
 from diorama.media.images import is_image
 from diorama.media.lock import RunLock
@@ -35,7 +35,6 @@ from diorama.pipelines.output import Target, make_target
 from diorama.pipelines.presets import Look
 from diorama.theatre.clip import Script, random_clip
 
-PRIORS = ("zeroscope-v2-576w", "wan-2.1-t2v-1.3b", "sd15-pipeline", "animatediff-motion-v3")
 """Names of the catalogue that read words."""
 THEATRE_SIZE = (320, 576)
 Frames = UInt8[np.ndarray, "t y x 3"]
@@ -148,28 +147,6 @@ def _check_embedded(prompt: str, image: Path | None, config: GenerateConfig) -> 
     for option, value in unread.items():
         if value is not None:
             raise UsageError("the embedded prior is no network, and takes no such option", option, "leave it out")
-
-
-def prior_folder(name: str) -> Path:
-    """The folder of a prior, named by itself or as in the catalogue.
-
-    Raises:
-        ModelError: unknown, or not on this machine.
-    """
-    try:
-        if Path(name).is_dir():
-            return Path(name)
-    except (OSError, ValueError) as error:
-        raise ModelError("not a usable path", repr(name[:80]), "name a folder") from error
-    if any(separator in name for separator in "/\\"):
-        raise ModelError("no such folder", name, f"name a folder of weights, or one of {', '.join(PRIORS)}")
-    table = tuple(catalog.find(known, catalog.ALL) for known in PRIORS)
-    weights = catalog.find(name, table)
-    folder = catalog.folder_of(weights)
-    if folder is None:
-        fix = f"diorama models get {name}, or --prior FOLDER"
-        raise ModelError(f"{name} is not on this machine ({weights.terms})", "--prior", fix)
-    return folder
 
 
 def played_clip(config: GenerateConfig, progress: Progress) -> Frames:

@@ -17,7 +17,8 @@ class Generative:
     quality: Quality = "balanced"
     """Of the generative engine: svg-release as the released code does it, balanced, or draft."""
     prior: str = "embedded"
-    """The video network that paints what was never seen: embedded, or a folder of Zeroscope, AnimateDiff or Wan."""
+    """The video network that paints what was never seen: embedded, or Zeroscope, AnimateDiff or Wan: a folder, or its
+    name in diorama models list."""
     autoencoder: str = ""
     """Folder of another autoencoder of the same latents for the network, such as SVD's, which flickers less."""
     prompt: str = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from diorama.diffusion.prior import Prior
-from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_load import load_prior, prior_folder
 from diorama.diffusion.prior_scene import ScenePrior
 from diorama.errors import UsageError
 from diorama.media.safe import local_path
@@ -43,14 +43,13 @@ class Opening:
         place = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         if config.prior == "embedded":
             if config.prompt:
-                fix = "leave it out, or name a folder of Zeroscope, AnimateDiff or Wan with --prior"
+                fix = "leave it out, or name Zeroscope, AnimateDiff or Wan with --prior"
                 raise UsageError("the embedded prior reads no prompt", "--prompt", fix)
             if config.autoencoder:
                 raise UsageError("the embedded prior has its own autoencoder", "--autoencoder", "leave it out")
             return ScenePrior.load(device=place)
-        folder = local_path(config.prior)
         return load_prior(
-            folder,
+            prior_folder(config.prior),
             prompt=config.prompt,
             negative_prompt=config.negative_prompt,
             guidance_scale=config.guidance_scale,
