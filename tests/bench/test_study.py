@@ -159,9 +159,9 @@ def test_answers_are_checked(results: list[str], tmp_path: Path) -> None:
         "no answers of a study": "a,b\n1,2\n",
         "the key is of": text.replace(key.study, other),
         "values, expected": text.replace(",0\n", "\n", 1),
-        "for stereo": text.replace("stereo,0", "stereo,9", 1),
+        "9. for .stereo": text.replace("stereo,0", "stereo,9", 1),
         "not those of trial": re.sub(r",r0,1,", ",r0,77,", text, count=1),
-        "for dance": text.replace("stereo,0", "dance,0", 1),
+        "for .dance": text.replace("stereo,0", "dance,0", 1),
     }
     for what, bad in cases.items():
         (tmp_path / "bad.csv").write_text(bad, newline="")

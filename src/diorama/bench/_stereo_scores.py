@@ -32,7 +32,7 @@ EVERY = 4
 STANDIN = "lr-standin"
 Frames = UInt8[np.ndarray, "t h w 3"]
 Masks = Bool[np.ndarray, "t h w"]
-Rows = Float[torch.Tensor, "t d"]
+Rows = Float[torch.Tensor, "n d"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,8 @@ def score_video(
         if mask.any():
             found[f"psnr_{name}"] = pixels.psnr(pred, truth, mask, pool="pixels")
             found |= _flickers(f"flicker_{name}", pred, truth, mask)
-    return found | _distances(pred[::EVERY], truth[::EVERY], masks, seen or lpips_standin())
+    some = {name: mask[::EVERY] for name, mask in masks.items()}
+    return found | _distances(pred[::EVERY], truth[::EVERY], some, seen or lpips_standin())
 
 
 @torch.no_grad()
@@ -112,7 +113,7 @@ def _distances(pred: Frames, truth: Frames, masks: Mapping[str, Masks], by: Perc
     for t, pair in enumerate(zip(pred, truth, strict=True)):
         apart = _apart(by, *(_picture(frame) for frame in pair))
         for name, mask in masks.items():
-            sums[name] += apart[torch.from_numpy(mask[EVERY * t])].tolist()
+            sums[name] += apart[torch.from_numpy(mask[t])].tolist()
     return {f"lpips_{name}": float(np.mean(values)) for name, values in sums.items() if values}
 
 

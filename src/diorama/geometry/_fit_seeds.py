@@ -25,8 +25,8 @@ _NEARER = 0.87
 """True over drawn depth below which something is missing before what is drawn."""
 _MOVING = 3.0
 """Pixels from its place beyond which something moves."""
-_BEYOND = 0.7
-"""Frames that what moves is present beyond those in which it is seen."""
+_FADING = 1.8
+"""Standard deviations at which what is seen for some time is a frame after it; it is there by 0.2 then."""
 ALWAYS, AROUND = 8.0, 0.7
 """Widths of presence over the duration: of the middle time's Gaussians, and of others."""
 
@@ -113,7 +113,7 @@ def _followed(
     last = np.where(gone, np.arange(count), count)[:, here:].min(axis=1, initial=count) - 1
     frame = float(np.diff(ref.times).mean()) if count > 1 else 1.0
     half = (ref.times[last] - ref.times[first]) / 2
-    limited = np.stack([ref.times[first] + half, half + _BEYOND * frame], axis=1)
+    limited = np.stack([ref.times[first] + half, (half + frame) / _FADING], axis=1)
     free = np.array([ref.times[here], shot.present])
     return places, seen, np.where(gone.any(axis=1, keepdims=True), limited, free).astype(np.float32)
 

@@ -98,7 +98,7 @@ class FitConfig:
     """Pictures that are looked at."""
     seconds: float = 0.0
     """At most this long, the loading not counted; 0 for no limit. With a limit, results depend on the machine."""
-    nodes: int = 600
+    nodes: int = 1200
     """Nodes that the Gaussians follow, at most."""
     key_every: int = 1
     """Frames between the keys of their motion."""

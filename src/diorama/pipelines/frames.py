@@ -74,6 +74,9 @@ Maker = Callable[[Iterable[Seen], Since], Iterator[Viewed]]
 """Frames in order -> the eyes of those from ``since.place`` on; earlier ones are only looked at."""
 
 
+Enlarge = Callable[[Iterable[Viewed]], Iterator[Viewed]]
+
+
 @dataclass(frozen=True, eq=False)
 class Rendered:
     """All that one frame became, for the report."""
@@ -96,6 +99,7 @@ class FrameStream:
         keep: called with each frame that `samples` names, for the report.
         samples: output positions to keep.
         make: how frames become eyes; the fast engine where None.
+        enlarge: makes their eyes larger; None leaves them.
     """
 
     schedule: Schedule
@@ -105,6 +109,7 @@ class FrameStream:
     keep: Callable[[Rendered], None]
     samples: frozenset[int] = frozenset()
     make: Maker | None = None
+    enlarge: Enlarge | None = None
 
     def shown(self, since: Since) -> Generator[Shown, None, None]:
         """The finished frames from ``since.place`` on."""
@@ -177,14 +182,19 @@ class FrameStream:
 
     def _made(self, frames: Iterable[Seen], since: Since) -> Iterator[Shown]:
         make = self.make or (lambda seen, since: fast_eyes(seen, since, self.look))
-        for viewed in make(frames, since):
-            yield self._show(viewed)
+        viewed = map(self._kept, make(frames, since))
+        for one in self.enlarge(viewed) if self.enlarge else viewed:
+            yield self._show(one)
+
+    def _kept(self, viewed: Viewed) -> Viewed:
+        if viewed.seen.place in self.samples:
+            seconds = float(viewed.seen.tracked.frame.pts * self.schedule.time_base)
+            self.keep(Rendered(viewed.seen, seconds, viewed.inverse_depth, viewed.eyes))
+        return viewed
 
     def _show(self, viewed: Viewed) -> Shown:
         seen, frame, eyes = viewed.seen, viewed.seen.tracked.frame, viewed.eyes
         seconds = float(frame.pts * self.schedule.time_base)
-        if seen.place in self.samples:
-            self.keep(Rendered(seen, seconds, viewed.inverse_depth, eyes))
         comfort = measure(
             viewed.disparity,
             index=frame.index,

@@ -20,7 +20,7 @@ from diorama.media.write import StreamSpec
 from diorama.perception import answers
 from diorama.perception.base import DepthEstimator
 from diorama.pipelines.finish import Ending, Facts, finish_film, finish_stills, write_reports
-from diorama.pipelines.frames import FrameStream, Maker, Since
+from diorama.pipelines.frames import Enlarge, FrameStream, Maker, Since
 from diorama.pipelines.output import Target, already_done, encoder_options, tags_of
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.samples import SampleFolder
@@ -143,11 +143,7 @@ class Job:
         self.progress.advance(since.place)
         if since.place >= len(self.plan):
             return before
-        frames_of_piece = self.run_options.piece_frames
-        if self.config.look.engine == "generative":  # a killed run goes on at the last window
-            generative = self.config.generative
-            frames_of_piece = min(frames_of_piece, generative.window - generative.overlap)
-        writer = PieceWriter(work, (self._spec(encoding),) * streams, encoding, frames_of_piece)
+        writer = PieceWriter(work, (self._spec(encoding),) * streams, encoding, self._frames_of_piece)
         with closing(self._stream(work, estimator).shown(since)) as frames:
             pieces = writer.run(frames, before, self.progress)
         if not pieces:
@@ -158,8 +154,25 @@ class Job:
         count = len(self.plan)
         wanted = frozenset(count * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES))
         chosen = wanted if self.run_options.report or self.run_options.samples else frozenset[int]()
-        keep, make = self._samples(work).keep, self._maker(work)
-        return FrameStream(self.plan, self.config.look, estimator, self.timings, keep, chosen, make)
+        keep, make, enlarge = self._samples(work).keep, self._maker(work), self._enlarge()
+        return FrameStream(self.plan, self.config.look, estimator, self.timings, keep, chosen, make, enlarge)
+
+    def _enlarge(self) -> Enlarge | None:
+        """Upscaling; None where the eyes keep their size."""
+        larger, eye = self.config.larger, self.config.look.source_eye
+        if larger.upscale == 1:
+            return None
+        from diorama.pipelines.upscale_frames import enlarged  # torch: only where it is asked for
+
+        every = self._frames_of_piece
+        return lambda viewed: enlarged(viewed, larger, seen_from=eye, every=every)
+
+    @property
+    def _frames_of_piece(self) -> int:
+        """A killed run of the generative engine goes on at its last window."""
+        generative, most = self.config.generative, self.run_options.piece_frames
+        stride = generative.window - generative.overlap
+        return min(most, stride) if self.config.look.engine == "generative" else most
 
     def _maker(self, work: WorkFolder) -> Maker | None:
         """The generative engine; None for the fast one."""
@@ -180,7 +193,9 @@ class Job:
 
     def _spec(self, encoding: Encoding) -> StreamSpec:
         plan, look, video = self.plan, self.config.look, self.plan.video
-        height, width = packed_size(plan.height, plan.width, "eyes" if look.separate else look.format)
+        times = self.config.larger.upscale
+        size = plan.height * times, plan.width * times
+        height, width = packed_size(*size, "eyes" if look.separate else look.format)
         tags = tags_of(look, self.target.path.suffix.lower())
         hdr = self.opened.probe.hdr if self.opened.probe else None
         if hdr is not None and encoding.codec != "libx265":
@@ -236,8 +251,8 @@ class Job:
                 measured = replace(measured, name=f"depth-{measured.name}")
             inputs.append(measured)
             options["depth"] = measured.name
-        for name in ("prior", "autoencoder"):  # where they lie is nobody's business
-            if options[name] not in ("", "embedded"):
+        for name in ("prior", "autoencoder", "upscaler"):  # where they lie is nobody's business
+            if options[name] and Path(options[name]).is_dir():
                 options[name] = Path(options[name]).resolve().name
         return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, models)
 

@@ -11,6 +11,7 @@ from diorama.media.encoding import Encoding
 from diorama.media.formats import FormatName
 from diorama.media.safe import Limits, local_path
 from diorama.pipelines.matrix_config import Generative
+from diorama.pipelines.upscale_config import Upscale
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,11 @@ class StereoConfig:
     clip: Clip = Clip()
     encoding: Encoding = Encoding()
     generative: Generative = Generative()
+    larger: Upscale = Upscale()
+
+    def __post_init__(self) -> None:
+        if self.larger.upscale > 1 and (self.look.views > 2 or self.look.format == "rgbd"):
+            raise UsageError("upscaling is for two eyes", "--upscale", "leave out --views and --format rgbd")
 
     def options(self) -> dict[str, Any]:
         """All options as one flat table of scalars, as a recipe keeps them."""
@@ -210,6 +216,7 @@ class StereoConfig:
             UsageError: an unknown option, or a value of the wrong type or out of range.
         """
         groups = {"look": Look, "depth": DepthChoice, "clip": Clip, "encoding": Encoding, "generative": Generative}
+        groups |= {"larger": Upscale}
         known = {name: (group, hint) for group, kind in groups.items() for name, hint in get_type_hints(kind).items()}
         values: dict[str, dict[str, Any]] = {group: {} for group in groups}
         for name, value in options.items():

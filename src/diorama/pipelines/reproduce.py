@@ -11,7 +11,9 @@ from diorama.perception.answers import EMBEDDED, HUB
 from diorama.pipelines.presets import StereoConfig
 from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
 
-DEPTH, PRIOR, AUTOENCODER = "depth", "prior", "autoencoder"
+DEPTH = "depth"
+OWN = {"prior": EMBEDDED, "autoencoder": "", "upscaler": EMBEDDED}
+"""Folders of networks that a recipe may name, and what the package has in their place."""
 
 
 def reproduce(
@@ -29,7 +31,7 @@ def reproduce(
         made: the output, or its sidecar.
         output: the file to write; by default ``<name>_again`` beside `made`.
         given: where inputs are that do not lie beside `made`, by the name the recipe gives them; ``depth`` stands for
-            a folder of weights, ``prior`` and ``autoencoder`` for those of the generative engine.
+            a folder of weights, ``prior``, ``autoencoder`` and ``upscaler`` for those networks.
         allow_changed: accept inputs with another content hash.
         overwrite: replace an existing output.
         progress: told how far the run is.
@@ -46,11 +48,10 @@ def reproduce(
         raise UsageError("a recipe without an input", made, "it needs the clip it was made from")
     told = dict(given or {})
     named = {item.name for item in recipe.inputs}
-    asked = (DEPTH, PRIOR, AUTOENCODER)
-    weights, prior, autoencoder = (told.pop(name, None) if name not in named else None for name in asked)
+    folders = {name: told.pop(name, None) for name in (DEPTH, *OWN) if name not in named}
     found = resolve_inputs(recipe, made.parent, told, allow_changed=allow_changed)
-    answers = {DEPTH: _depth(recipe, found, weights), PRIOR: _folder(recipe, PRIOR, prior, EMBEDDED)}
-    answers[AUTOENCODER] = _folder(recipe, AUTOENCODER, autoencoder, "")
+    answers = {DEPTH: _depth(recipe, found, folders.get(DEPTH))}
+    answers |= {name: _folder(recipe, name, folders.get(name), own) for name, own in OWN.items()}
     config = StereoConfig.from_options({**recipe.options, **answers})
     source = found[recipe.inputs[0].name]
     target = output or _again(made)
@@ -74,7 +75,7 @@ def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> s
 
 
 def _folder(recipe: Recipe, name: str, given: Path | None, own: str) -> str:
-    """What paints. A recipe cannot choose folders by itself."""
+    """A network. A recipe cannot choose folders, or downloads, by itself."""
     if given is not None:
         return str(given)
     asked = recipe.options.get(name, own)
