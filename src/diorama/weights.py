@@ -304,7 +304,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: frames at twice their size, in stereo",
-        {"upscale-s.safetensors": "a28c3263cd1d28745310ff1c4fc84ec369822c1dbf7cece58b5e45e1b4376da3"},
+        {"upscale-s.safetensors": "a412eba9f428bb2eb37c26962076f9a8217fe42c3cbb4ba4b5a0c70919d0462a"},
     ),
     _embedded(
         "depth-s",

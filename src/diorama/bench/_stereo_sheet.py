@@ -21,7 +21,7 @@ PIECE = (112, 160)
 TIMES = 2
 HOLE = (255, 0, 255)
 HEAD, GAP = 22, 4
-Picture = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "_h _w 3"]
 
 
 def shown_frame(case: StereoCase) -> int:

@@ -161,7 +161,7 @@ def _drawn(name: str, clip: Clip, size: Size) -> StereoCase:
     )
     pictures = np.stack([seen.image for seen in left])
     holes = ~np.stack([known_pixels(*each) for each in zip(pictures, disparity, strict=True)])
-    moves = [layer for layer in range(len(clip.layers)) if layer not in clip.of_role("scene")]
+    moves = clip.of_role("actor") + clip.of_role("object")
     never = np.stack([holes[t] & ~_shown(t, holes[t], left, right[t], clip.views, moves) for t in range(size.frames)])
     tag = "standing camera" if clip.filmed == "static" else "moving camera"
     sides = holes & _beyond(other)

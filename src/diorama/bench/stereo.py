@@ -109,13 +109,14 @@ def measure_stereo(
     rows = _rows(config, prior, told)
     films = [film for given in config.paths for film in _films(given)]
     told.begin("clips through every way", (config.clips + len(films)) * len(rows))
-    depends = code_digest(), weights_digest(config.prior) if prior is None else "", by.named
+    depends = code_digest(), by.named
+    weights = weights_digest(config.prior) if prior is None and any(row.told for row in rows) else ""
     scores: list[StereoScore] = []
     cases: list[StereoCase] = []
     for case in _cases(config, films, store):
         if case.name in {other.name for other in cases}:
             raise UsageError(f"two clips are called {case.name}", "bench stereo", "rename one of them")
-        scores += [_measured(row, case, by, store, depends, told) for row in rows]
+        scores += [_measured(row, case, by, store, (*depends, weights if row.told else ""), told) for row in rows]
         if not store.film(TRUTH, case.name).is_file():
             save_film(store.film(TRUTH, case.name), case, case.right)
         cases.append(case)
@@ -204,7 +205,7 @@ def _result(
 ) -> StereoResult:
     found = tables(scores)
     notes = [
-        "Holes are what a warp of the left eye by its true depth leaves open in the right one; never seen: those that "
+        "Holes are what a warp of the left eye by its depth leaves open in the right one; never seen: those that "
         "no frame of the clip shows, by the true surfaces (clips of the theatre); beyond the side: outside the left "
         "picture. PSNR is of the error over all pixels; flicker is the mean change of the error from frame to frame, "
         "levels.",

@@ -28,6 +28,7 @@ from diorama.media.safe import local_path
 PLAYED = (".mp4", ".m4v", ".webm")
 """Films that browsers play."""
 PAGE, KEY = "page", "key.json"
+TITLES: Mapping[Scale, str] = {"preference": "Which film is better?", "rating": "How good is this film?"}
 Films = Mapping[str, Mapping[str, Path]]
 """Files by clip, by method."""
 
@@ -39,7 +40,7 @@ class StudyConfig:
     Attributes:
         paths: a folder a method, with films of the same names; or a film a method.
         out: folder that is made: ``page`` for raters, ``key.json`` for whoever evaluates.
-        title: of the page.
+        title: of the page; "" for one that suits the scale.
         scale: "preference" shows two films (-3 to 3), "rating" one (1 to 7).
         seed: of order and sides.
         most: trials at most; 0: every two methods on every clip.
@@ -47,7 +48,7 @@ class StudyConfig:
 
     paths: tuple[str, ...]
     out: str
-    title: str = "Which film is better?"
+    title: str = ""
     scale: Scale = "preference"
     seed: int = 0
     most: int = 0
@@ -149,7 +150,7 @@ def make_study(config: StudyConfig) -> Study:
         for (method, clip), code in codes.items():
             if code in shown:
                 shutil.copyfile(films[method][clip], folder / PAGE / "media" / names[code])
-        page = study_page(study, config.title, config.scale, trials, names)
+        page = study_page(study, config.title or TITLES[config.scale], config.scale, trials, names)
         (folder / PAGE / "index.html").write_text(page, encoding="utf-8")
         told = {
             "study": study,

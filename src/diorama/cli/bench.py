@@ -63,8 +63,8 @@ class Bench:
     """Also rows that take hours without a graphics card (stereo: svg-release)."""
     scale: Literal["preference", "rating"] = "preference"
     """Two films at once, -3 to 3, or each alone, 1 to 7 (study)."""
-    title: str = "Which film is better?"
-    """Of the page (study)."""
+    title: str = ""
+    """Of the page (study; default: a question)."""
     most: int = 0
     """Trials at most; 0: every two methods on every clip (study)."""
     seed: int = 0

@@ -85,7 +85,7 @@ class Block(nn.Module):
 
     def forward(self, x: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
         """The input and a correction."""
-        return cast(torch.Tensor, x + self.b(functional.relu(self.a(functional.relu(x)))))
+        return cast(torch.Tensor, x + self.b(functional.relu(self.a(functional.relu(x)), inplace=True)))
 
 
 class UpscaleNet(nn.Module):
@@ -114,7 +114,7 @@ class UpscaleNet(nn.Module):
         first, second = _heard(before, base), _heard(beside, base)
         x = torch.cat([frame - GREY, *first, *second, first[1] * second[1]], 1)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
-        found = base + self.leave(functional.relu(self.blocks(x)))
+        found = base + self.leave(functional.relu(self.blocks(x), inplace=True))
         found = functional.pixel_shuffle(found, FACTOR)
         return found if self.training else found.clamp(0, 1)
 

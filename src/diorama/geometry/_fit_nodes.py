@@ -41,6 +41,7 @@ def find_nodes(ref: Reference, count: int) -> Nodes:
     found = [tracks(ref, grid(height, width, _GRID), start) for start in starts]
     places, seen = np.concatenate([p for p, _ in found]), np.concatenate([s for _, s in found])
     lasting = seen.sum(axis=1) >= min(_LASTING, times)
+    lasting |= not lasting.any()  # where nothing can be followed, nothing is
     places, seen = places[lasting], seen[lasting]
     marks = marks_of(ref, places)
     marks = marks.reshape(len(marks), -1) / np.sqrt(times)
