@@ -297,7 +297,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: what comes into sight where the eye moves",
-        {"scene-s.safetensors": "41b9e4a1af65f656ccfb64f1cbc29fd648cf3dc34a64fdbf73ed5339f1427fe6"},
+        {"scene-s.safetensors": "4ccf94f1c314b6064d38cc386e3d8231640bf3e16a0676e1343ae45b3e10e849"},
     ),
     _embedded(
         "upscale-s",

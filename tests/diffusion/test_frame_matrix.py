@@ -317,3 +317,23 @@ def test_a_view_that_is_known_whole_is_seen_and_costs_nothing() -> None:
         other = known.clone()
         other[1] += 1
         assert not torch.isclose(filled(config, smooth, known=other, mask=mask, steps=5)[2], out[2]).all()
+
+
+def test_columns_and_rows_may_speak_at_once() -> None:
+    known, mask = normal(3, 2, 4, 2, 2), torch.zeros(3, 1, 4, 2, 2)
+    mask[0] = 1
+    config = MatrixConfig(frame_matrix_end=0, fixed=(0,), main="both")
+    ladder, seen = trained_ladder(TRAINED, 1), []
+
+    def passes(way: Any, views: tuple[int, ...]) -> Denoiser:
+        def run(x: torch.Tensor, level: Level) -> torch.Tensor:
+            seen.append((way, views))
+            return torch.full_like(x, 1.0 if way == "columns" else 3.0)
+
+        return run
+
+    plan = matrix_plan(config, ladder, passes, known=known, mask=mask, draw=torch.zeros_like)
+    out = sample(plan, known, solver="ddpm", draw=torch.zeros_like)
+    assert sorted(seen) == [("columns", (1, 2)), ("rows", (0, 1, 2))]
+    assert torch.equal(out[0], known[0])
+    assert torch.equal(out[1:], torch.full_like(out[1:], 2.0))

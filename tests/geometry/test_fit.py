@@ -12,6 +12,7 @@ from diorama.core.camera import Cameras, line
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.core.progress import Silent
 from diorama.errors import UsageError
+from diorama.geometry import _fit_ops, _splat_torch
 from diorama.geometry._fit_mlp import MlpMotion
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_motion import NodeMotion
@@ -114,6 +115,16 @@ def test_the_same_seed_gives_the_same_scene() -> None:
     assert np.array_equal(one.rest.means, two.rest.means)
     assert np.array_equal(one.shifts, two.shifts)
     assert not np.array_equal(one.rest.means, fit(posed(), replace(small, seed=1)).rest.means)
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(QUICK, iterations=12)
+    many = fit(posed(), small)
+    for module in (_fit_ops, _splat_torch):
+        monkeypatch.setattr(module, "bands", lambda rows, work, *, least=1: work(0, rows))
+    one = fit(posed(), small)
+    assert np.array_equal(many.rest.means, one.rest.means)
+    assert np.array_equal(many.turns, one.turns)
 
 
 def test_flow_is_measured_where_it_is_not_given() -> None:

@@ -52,6 +52,8 @@ class MatrixConfig:
         spatial_resamples: spatial mode: visits of the matrix around them.
         spatial_order: what those denoise along, in turn.
         fixed: views that are known whole: rows see them, but nothing is spent on them. The release spends it.
+        main: what the main pass denoises along; "both" takes the mean of what columns and rows say, which ties views
+            together where there are too few levels for turns.
     """
 
     frame_matrix_end: int = 500
@@ -65,6 +67,7 @@ class MatrixConfig:
     spatial_resamples: int = 4
     spatial_order: tuple[Pass, ...] = ("rows", "rows_back", "columns", "rows_back", "rows", "columns")
     fixed: tuple[int, ...] = ()
+    main: Literal["columns", "both"] = "columns"
 
     def __post_init__(self) -> None:
         counts = (self.resamples, self.late_resamples, self.spatial_resamples)
@@ -155,7 +158,7 @@ def _visits(matrix: "_Matrix", time: float, level: Level, after: Level, *, leave
     config, moving, ends = matrix.config, matrix.moving, matrix.kept
     early = time > config.frame_matrix_end
     views = moving if early else ends
-    plan = [matrix.step("columns", views, level, after, renews=renews)]
+    plan = [matrix.main(views, level, after, renews=renews)]
     if leaves and matrix.others:
         others = matrix.others
         plan.append(Step(level, CLEAN, matrix.guessed(others), matrix.put_back(others), items=others))
@@ -215,6 +218,20 @@ class _Matrix:
         across = way != "columns" and len(self._everyone) > 1
         work = self._row(way, views, after) if across else self._column(views, renews=renews)
         return Step(level, after, work, items=views, sees_all=across)
+
+    def main(self, views: tuple[int, ...], level: Level, after: Level, *, renews: bool) -> Step:
+        """The first pass at a level."""
+        if self.config.main == "columns" or len(self._everyone) < 2 or self._frames < 2:
+            return self.step("columns", views, level, after, renews=renews)
+        columns, rows = self._column(views, renews=renews), self._row("rows", views, level)
+
+        def run(x: Matrix, level: Level) -> Matrix:
+            x0 = rows(x, level)
+            mean = (x0[list(views)] + columns(x[list(views)], level)) / 2
+            self._guess = _with(self._guess, views, mean)
+            return _with(x0, views, mean)
+
+        return Step(level, after, run, items=views, sees_all=True)
 
     def _column(self, views: tuple[int, ...], *, renews: bool) -> Denoiser:
         way: Pass = "rows" if self._frames == 1 else "columns"

@@ -1,7 +1,7 @@
 """Gaussians fitted to posed frames: several views over time become a scene to look around in.
 
 The frames are of known cameras beside each other (Yang et al. 2024, Deformable 3D Gaussians, with the control nodes of
-Huang et al. 2024, SC-GS, instead of a network where there is no GPU). Since the reference view's depth is known,
+Huang et al. 2024, SC-GS, instead of a network). Since the reference view's depth is known,
 Gaussians begin as its unprojected pixels, and nodes where its flow leads them; what is left to learn is little.
 """
 
@@ -93,7 +93,7 @@ class FitConfig:
     """How to fit."""
 
     field: Literal["nodes", "mlp"] = "nodes"
-    """What moves the Gaussians: nodes around them, or a network as published (slow without a GPU)."""
+    """What moves the Gaussians: nodes around them, or a network as published (a step takes 30 times as long)."""
     iterations: int = 3000
     """Pictures that are looked at."""
     seconds: float = 0.0
@@ -133,7 +133,8 @@ class FitConfig:
 def fit(posed: PosedFrames, config: FitConfig = FitConfig(), progress: Progress | None = None) -> MovingGaussians:
     """A scene that looks like the frames from their cameras, and moves like them; of one frame, one that stands still.
 
-    Deterministic for a seed. About 16 frames of 8 views at 288x160 take two minutes on two cores.
+    The same frames, config and seed give the same scene, whatever the number of threads. A step at 288x160 with 30,000
+    Gaussians takes about 50 ms of processor time, most of it spread over the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the kernels bring their own threads; torch's would spin in their way

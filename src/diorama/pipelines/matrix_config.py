@@ -64,6 +64,7 @@ class MatrixSettings:
         crops: only what is around holes is painted.
         borrows: background that other frames of the window show counts as known.
         guesses: what the network is given in holes is the fast engine's guess, not black.
+        mixes: the main pass is the mean of columns and rows.
         outpaints: see `Generative`.
         warp: how views are made; "points" are multi-plane views without their clean-up.
         steadies: depth is averaged over time first.
@@ -79,6 +80,7 @@ class MatrixSettings:
     crops: bool = False
     borrows: bool = False
     guesses: bool = False
+    mixes: bool = False
     outpaints: bool = False
     warp: Warp = "multiplane"
     steadies: bool = field(default=True)
@@ -117,7 +119,10 @@ QUALITIES: dict[str, MatrixSettings] = {
 }
 EMBEDDED: dict[str, MatrixSettings] = {
     "svg-release": RELEASE,
-    "balanced": replace(QUALITIES["balanced"], num_inference_steps=4, inject_every=0, outpaints=False),
-    "draft": replace(QUALITIES["draft"], num_inference_steps=1),
+    "balanced": replace(
+        QUALITIES["balanced"], num_inference_steps=1, resamples=0, inject_every=0, mixes=True, outpaints=False
+    ),
+    "draft": replace(QUALITIES["draft"], num_views=2, num_inference_steps=1),
 }
-"""What the qualities mean to the embedded prior, which needs few steps, and whose codec keeps holes to themselves."""
+"""What the qualities mean to the embedded prior: it says the mean of what may be there in one step, more steps only add
+noise (docs/decisions.md), and its codec keeps holes to themselves."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -19,6 +20,8 @@ from diorama.pipelines.matrix_mask import eroded, latent_mask, per_latent_frame,
 
 MARGIN = 32
 """Pixels around holes that a prior sees."""
+SURE = 6.0
+"""Pixels inside a hole from which on the embedded prior tells more than the guess does."""
 LEAST = 64
 """Sides of what is painted at once are multiples of it."""
 RELEASED = MatrixConfig().order
@@ -72,6 +75,8 @@ class Painter:
             piece, sure = pictures[place], known[place]
             corner = (rows.start, columns.start)
             made = self._painted(piece, sure, source, numbers, corner)
+            if self.prior.reads_guess:
+                made = _setting_in(piece, made, sure)
             out[place] = np.where(sure[..., None], piece, made)
         return out
 
@@ -132,14 +137,18 @@ class Painter:
             resamples=settings.resamples,
             late_resamples=settings.late_resamples,
             kept="ends" if self.kept == "ends" else "last",
+            main="both" if settings.mixes and self.prior.rows else "columns",
             order=order if self.prior.rows and views > 1 else ("columns",),
             spatial_order=SPATIAL.spatial_order if self.prior.rows and views > 1 else ("columns",),
             fixed=(source,) if settings.fixes_source and source is not None and views > 1 else (),
         )
 
     def _noise(self, what: str, views: int, keys: Sequence[int], corner: tuple[int, int]) -> FrameNoise:
+        still = what == "start" and self.prior.reads_guess  # noise that stands still flickers less
+
         def generator(view: int, key: int) -> torch.Generator:
-            return torch.Generator().manual_seed(seed_of("matrix", what, self.seed, view, key, corner))
+            place = () if still else (view, key)
+            return torch.Generator().manual_seed(seed_of("matrix", what, self.seed, *place, corner))
 
         return FrameNoise([[generator(view, key) for key in keys] for view in range(views)])
 
@@ -156,6 +165,16 @@ class Painter:
             return torch.stack(renewed)
 
         return inject
+
+
+def _setting_in(guess: Pictures, made: Pictures, known: Known) -> Pictures:
+    """The guess at the border of a hole, where the background beside it still tells, and paint from `SURE` on."""
+    out = guess.copy()
+    for view, t in zip(*np.nonzero(~known.all(axis=(2, 3))), strict=True):
+        inside = cv2.distanceTransform((~known[view, t]).astype(np.uint8), cv2.DIST_L2, 5)
+        share = np.clip(inside / SURE, 0, 1)[..., None]
+        out[view, t] = np.rint(guess[view, t] * (1 - share) + made[view, t] * share).astype(np.uint8)
+    return out
 
 
 def _every(prior: Prior, frames: int, latent_frames: int) -> int:
