@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from diorama.core.progress import Progress
 
 
+Suite = Literal["embedded", "decompose", "animate", "person", "parts", "stereo", "upscale", "study"]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Measure what Diorama can do: diorama bench embedded
@@ -28,11 +31,12 @@ class Bench:
     --train-steps also SP4D's table in miniature.
     "stereo": ways to the other eye against the truth, the generative engine with and without each of its parts; two
     minutes a clip: diorama bench stereo, or with clips of your own: diorama bench stereo FOLDER
+    "upscale": the embedded upscaler against the truth: each eye, between the eyes, over time.
     "study": a page that asks people which films are better: diorama bench study ours/ theirs/ -o study; and what their
     answers say: diorama bench study --answers a.csv b.csv -o study
     """
 
-    suite: tyro.conf.Positional[Literal["embedded", "decompose", "animate", "person", "parts", "stereo", "study"]]
+    suite: tyro.conf.Positional[Suite]
     """What to measure."""
     paths: tyro.conf.Positional[tuple[str, ...]] = ()
     """Clips of your own, or folders of them (stereo); folders of films of the same names, or a film each (study)."""
@@ -83,6 +87,7 @@ class Bench:
         if self.paths and self.suite not in ("stereo", "study"):
             raise UsageError(f"{self.suite} takes no paths", self.paths[0], "stereo and study do")
         tables = {"animate": self._tabled, "person": self._tabled, "stereo": self._stereo, "study": self._study}
+        tables["upscale"] = self._upscale
         with make_progress(quiet=self.common.quiet or self.common.json) as progress:
             text = tables.get(self.suite, self._scored)(progress)
         sys.stdout.write(text)
@@ -106,6 +111,13 @@ class Bench:
         result = measure_stereo(config, progress)
         files = "".join(f"  {file}\n" for file in result.files)
         return result.json if self.common.json else f"{result.markdown}\n{files}"
+
+    def _upscale(self, progress: "Progress") -> str:
+        """The table of upscaling."""
+        from diorama.bench.upscale import upscale_rows, upscale_table
+
+        rows = upscale_rows(8 if self.clips is None else self.clips, progress, frames=self.frames or 6)
+        return json.dumps([asdict(row) for row in rows]) + "\n" if self.common.json else upscale_table(rows) + "\n"
 
     def _study(self, progress: "Progress") -> str:
         """A page for people, or what they answered."""

@@ -146,7 +146,7 @@ class _Run:
         marks.append(time.perf_counter())
         posed = posed_frames(shot, rig, config, painter, windows=windows, progress=self.progress)
         marks.append(time.perf_counter())
-        moving = fit(posed, FitConfig(iterations=config.iterations), self.progress)
+        moving = fit(posed, FitConfig(field=config.motion, iterations=config.iterations), self.progress)
         marks.append(time.perf_counter())
         figures: dict[str, float | int] = {"gaussians": len(moving), **films.agreement(posed, moving)}
         names = ("depth_seconds", "views_seconds", "fit_seconds")

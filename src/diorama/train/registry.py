@@ -115,7 +115,7 @@ RECIPES: dict[str, Entry] = {
     "scene-s": Entry(
         "diorama.train.recipes.scene:make",
         "the embedded prior of scenes: what comes into sight where the eye moves",
-        {"lr": 1e-3, "batch": 6, "weight_decay": 0.01, "ema": 0.997, "minutes": 60.0},
+        {"lr": 2e-3, "batch": 6, "optimizer": "muon", "weight_decay": 0.01, "ema": 0.997, "minutes": 60.0},
     ),
     "animate": Entry(
         "diorama.train.recipes.clips:animate",
