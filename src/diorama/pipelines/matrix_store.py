@@ -60,8 +60,11 @@ class WindowStore:
     def save(self, key: str, painted: Painted) -> None:
         """Keep a window, and drop the oldest beyond `KEPT`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        data, arrays = io.BytesIO(), {"paint": painted.paint}
-        np.savez_compressed(data, **arrays if painted.beyond is None else {**arrays, "beyond": painted.beyond})
+        data = io.BytesIO()
+        if painted.beyond is None:
+            np.savez_compressed(data, paint=painted.paint)
+        else:
+            np.savez_compressed(data, paint=painted.paint, beyond=painted.beyond)
         write_bytes(self._path(key), data.getvalue())
         for old in sorted(self.folder.glob("window-*.npz"))[:-KEPT]:
             old.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Float32, UInt8, UInt16
 
 from diorama.errors import UsageError
 from diorama.geometry.multiplane import multiplane_shift
-from diorama.geometry.warp import TEAR, eye_warp
+from diorama.geometry.warp import TEAR, Eye, eye_warp
 from diorama.perception.extend import edge_fill
 from diorama.perception.fill import borrow
 from diorama.perception.flow import dense_flow
@@ -114,7 +114,8 @@ def _seen(
     motions: Sequence[tuple[int, Flow]],
 ) -> tuple[np.ndarray, Bool[np.ndarray, "h w"]]:
     """A frame from one camera, and what of it is known."""
-    (x, y), eye = share, "right" if share[0] >= 0 else "left"
+    x, y = share
+    eye: Eye = "right" if x >= 0 else "left"
     if warp == "subpixel" and y == 0:
         picture, known = eye_warp(frames[t], disparity[t], eye=eye, share=abs(x), tear=TEAR)
     else:

@@ -110,8 +110,8 @@ class Window:
         return disparity, np.stack([_resized(framed.inverse_depth, size) for framed in self.held])
 
     def _warped(self, frames: np.ndarray, size: tuple[int, int], shares: np.ndarray) -> Views:
-        warp = self.painter.settings.warp
-        return warp_views(frames, *self._maps(size), shares, warp=warp, motions=self.motions)
+        warp, (disparity, inverse) = self.painter.settings.warp, self._maps(size)
+        return warp_views(frames, disparity, inverse, shares, warp=warp, motions=self.motions)
 
     def _beyond(self, before: Small | None) -> tuple[Views, Small]:
         """The clip continued beyond its sides by the prior, and what all cameras see of that (s2vg.md 1.7)."""
@@ -125,8 +125,8 @@ class Window:
         if before is not None:
             guess[: len(before)], known[: len(before)] = _fitted(before, guess.shape[2]), True
         made = self.painter.paint(guess[None], known[None], source=None, numbers=self._numbers)[0]
-        maps = (np.pad(each, wide, mode="edge") for each in (disparity, inverse))
-        found = warp_views(made, *maps, self.shares, warp=self.painter.settings.warp, motions=self.motions)
+        far, near = (np.pad(each, wide, mode="edge") for each in (disparity, inverse))
+        found = warp_views(made, far, near, self.shares, warp=self.painter.settings.warp, motions=self.motions)
         inner = (slice(None), slice(None), slice(None), slice(pad, pad + self.size[0]))
         return Views(found.shares, found.pictures[inner], found.known[inner], found.source), made
 

@@ -144,7 +144,7 @@ def agreement(posed: PosedFrames, moving: MovingGaussians) -> dict[str, float]:
                 relative.append(float(np.abs(drawn.depth / depth[t] - 1)[seen].mean()) if seen.any() else 1.0)
     changes = [float(np.abs(b - a).mean()) for a, b in pairwise(errors)]
     return {
-        "psnr": round(float(10 * np.log10(255**2 / max(np.mean(squared), 1e-6))), 2),
+        "psnr": round(float(10 * np.log10(255**2 / max(float(np.mean(squared)), 1e-6))), 2),
         "depth_error": round(float(np.mean(relative)), 4),
         "flicker": round(float(np.mean(changes)), 3) if changes else 0.0,
     }
