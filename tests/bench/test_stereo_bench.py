@@ -1,6 +1,7 @@
 """The bench of stereo engines: its truth is true, its numbers say what they say, and it goes on where it stopped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from diorama.bench import _stereo_makers as makers
 from diorama.bench import _stereo_truth as truth
 from diorama.bench import stereo as module
-from diorama.bench._stereo_rows import matrix_rows
+from diorama.bench._stereo_rows import Row, matrix_rows
 from diorama.bench._stereo_scores import judges, score_eyes, score_video
 from diorama.bench._stereo_sheet import shown_frame
+from diorama.bench._stereo_store import code_digest, weights_digest
 from diorama.bench._stereo_truth import Size, StereoCase, theatre_case, warped_case
 from diorama.bench.stereo import StereoBenchConfig, measure_stereo
 from diorama.diffusion.backbone import Backbone, BackboneConfig
@@ -145,6 +147,12 @@ def test_noise_on_depth_is_made_less_by_averaging(moving: StereoCase) -> None:
     assert change[1] < 0.8 * change[0]
 
 
+def test_noise_is_of_the_clip(case: StereoCase) -> None:
+    other = replace(case, name="another")
+    assert np.array_equal(makers.noisy(case).disparity, makers.noisy(case).disparity)
+    assert not np.array_equal(makers.noisy(case).disparity, makers.noisy(other).disparity)
+
+
 def test_gaussians_of_a_frame_are_the_frame_from_elsewhere(case: StereoCase) -> None:
     off = makers.gaussians(case).right.astype(float) - case.right
     assert np.median(np.abs(off[~case.holes])) < 12
@@ -179,7 +187,7 @@ def test_a_bench_goes_on_where_it_stopped(prior: ScenePrior, tmp_path: Path, mon
     assert all(file.is_file() for file in first.files)
     films = tmp_path / "bench" / "films"
     assert {path.name for path in films.iterdir()} == {*rows, "truth"}
-    assert len(open_video(films / "draft" / "theatre-000.mp4")) == SIZE.frames
+    assert len(open_video(next((films / "draft").glob("theatre-000-*.mp4")))) == SIZE.frames
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
@@ -191,6 +199,63 @@ def test_a_bench_goes_on_where_it_stopped(prior: ScenePrior, tmp_path: Path, mon
     monkeypatch.setattr(module, "code_digest", lambda: "other code")
     with pytest.raises(AssertionError, match="measured again"):
         measure_stereo(config, prior=prior)
+
+
+def test_another_clip_of_the_same_name_is_measured_again(
+    case: StereoCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StereoBenchConfig(1, rows=("telea",), size=SIZE, out=str(tmp_path))
+    other = replace(case, left=case.left[:, ::-1].copy(), right=case.right[:, ::-1].copy())
+    assert case.start(len(case.left)).mark == case.mark != case.start(2).mark
+    found = []
+    for each in (case, other, case):
+        monkeypatch.setattr(module, "_cases", lambda *_, each=each: iter([each]))
+        found.append(measure_stereo(config))
+    assert found[0].scores == found[2].scores != found[1].scores
+    for row in ("telea", "truth"):
+        assert len(list((tmp_path / "films" / row).iterdir())) == 2
+    assert len(list((tmp_path / "frames").iterdir())) == 2
+
+
+def test_a_way_is_warm_before_it_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+
+    def way(given: StereoCase) -> makers.Made:
+        lengths.append(len(given.left))
+        return makers.Made(given.left)
+
+    monkeypatch.setattr(module, "plain_rows", lambda: [Row("way", "a way", way)])
+    measure_stereo(StereoBenchConfig(2, rows=("way",), size=SIZE, out=str(tmp_path)))
+    assert lengths == [module.WARM, SIZE.frames, SIZE.frames]
+
+
+def test_scores_depend_on_all_code_and_weights(tmp_path: Path) -> None:
+    names = ("geometry/_mesh.py", "perception/flow.py", "theatre/render.py", "bench/metrics/pixels.py")
+    names += ("pipelines/matrix_open.py", "pipelines/presets.py", "perception/data/depth-s.safetensors")
+    for number, name in enumerate(names):
+        before = code_digest(tmp_path), weights_digest(str(tmp_path))
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes([number]))
+        after = code_digest(tmp_path), weights_digest(str(tmp_path))
+        assert before[0] != after[0]
+        assert before[1] != after[1]
+    (tmp_path / names[0]).write_bytes(b"other")
+    assert after[0] != code_digest(tmp_path)
+    again = code_digest(tmp_path)
+    (tmp_path / "pipelines" / "rig.py").touch()
+    assert again == code_digest(tmp_path)
+    root = Path(module.__file__).parents[1]
+    assert all((root / name).is_file() for name in names)
+
+
+def test_other_weights_of_a_metric_are_another_score(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    config = StereoBenchConfig(1, rows=("telea",), size=SIZE, out=str(tmp_path / "out"), weights=str(weights))
+    for text in ("one", "two"):
+        (weights / "net.pth").write_text(text)
+        measure_stereo(config)
+    assert len(list((tmp_path / "out" / "scores").iterdir())) == 2
 
 
 def test_the_sheet_shows_the_frame_with_most_to_find(case: StereoCase) -> None:

@@ -6,18 +6,22 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from diorama.bench import study as module
 from diorama.bench._study_answers import HEAD, read_answers, read_key
 from diorama.bench._study_page import QUESTIONS
 from diorama.bench.study import StudyConfig, evaluate_study, films_of, make_study
 from diorama.errors import UsageError
 from diorama.media.encoding import Encoding
+from diorama.media.read import open_video
 from diorama.media.write import FrameWriter, StreamSpec
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -29,14 +33,19 @@ EVIL = '</script><img src=x onerror="document.title=1">&amp;{{study}}'
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A folder a method with two films each, and one film that only the first has."""
     root = tmp_path_factory.mktemp("results")
-    spec = StreamSpec(64, 48, Fraction(1, 10), Fraction(10))
     for number, method in enumerate(METHODS):
         (root / method).mkdir()
         for clip in (*CLIPS, "alone")[: 3 if number == 0 else 2]:
-            with FrameWriter(root / method / f"{clip}.mp4", spec, Encoding().resolved(".mp4", 8)) as writer:
-                for t in range(3):
-                    writer.write(np.full((48, 64, 3), 60 * number + 20 * t, np.uint8), t)
+            film(root / method / f"{clip}.mp4", 60 * number)
     return [str(root / method) for method in METHODS]
+
+
+def film(path: Path, level: int = 0, *, width: int = 64, frames: int = 3) -> Path:
+    spec = StreamSpec(width, 48, Fraction(1, 10), Fraction(10))
+    with FrameWriter(path, spec, Encoding().resolved(path.suffix, 8)) as writer:
+        for t in range(frames):
+            writer.write(np.full((48, width, 3), level + 20 * t, np.uint8), t)
+    return path
 
 
 def told(page: Path) -> dict[str, object]:
@@ -89,6 +98,54 @@ def test_order_and_sides_come_from_the_seed(results: list[str], tmp_path: Path) 
     assert len(list((few.page.parent / "media").iterdir())) <= 4
 
 
+def test_each_method_is_left_as_often_as_right() -> None:
+    clips = {f"{number}": Path() for number in range(6)}
+    films = dict.fromkeys(METHODS, clips)
+    codes = {(method, clip): method for method in METHODS for clip in clips}
+    for seed in range(10):
+        for most in (0, 11):
+            config = StudyConfig(METHODS, "out", seed=seed, most=most)
+            lefts = Counter(trial.films for trial in module._trials(films, codes, config))
+            assert all(abs(lefts[a, b] - lefts[b, a]) <= 1 for a in METHODS for b in METHODS)
+            assert most or set(lefts.values()) == {3}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_films_of_the_page_tell_nothing_but_their_pictures(suffix: str, tmp_path: Path) -> None:
+    secret = "made by alpha"
+    for method in METHODS[:2]:
+        (tmp_path / method).mkdir()
+        plain = film(tmp_path / f"{method}{suffix}")
+        tagged = tmp_path / method / f"kitchen{suffix}"
+        with av.open(str(plain)) as given, av.open(str(tagged), "w") as made:
+            made.metadata["title"] = made.metadata["comment"] = secret
+            copy = made.add_stream_from_template(given.streams.video[0], opaque=True)
+            copy.metadata["handler_name"] = copy.metadata["title"] = secret
+            for packet in given.demux(given.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    made.mux(packet)
+        assert secret.encode() in tagged.read_bytes()
+    study = make_study(StudyConfig(tuple(str(tmp_path / m) for m in METHODS[:2]), str(tmp_path / "study")))
+    shown = list((study.page.parent / "media").iterdir())
+    assert len(shown) == 2
+    for path in shown:
+        assert secret.encode() not in path.read_bytes()
+        assert b"Lavf6" not in path.read_bytes()
+        both = zip(open_video(path), open_video(tagged), strict=True)
+        assert all(np.array_equal(a.image, b.image) and a.pts == b.pts for a, b in both)
+
+
+def test_films_of_a_clip_that_differ_to_the_eye_are_refused(tmp_path: Path) -> None:
+    plain = film(tmp_path / "plain.mp4")
+    for other, what in (
+        (film(tmp_path / "wide.mp4", width=96), "differ in size"),
+        (film(tmp_path / "long.mp4", frames=9), "differ in length"),
+    ):
+        with pytest.raises(UsageError, match=what):
+            films_of([str(plain), str(other)])
+
+
 def answer(path: Path, key_path: Path, raters: int, value: Callable[[int, str, str], int]) -> Path:
     """A file of answers; `value` tells how much a rater likes a method."""
     key = read_key(key_path)
@@ -101,7 +158,7 @@ def answer(path: Path, key_path: Path, raters: int, value: Callable[[int, str, s
                 for question in QUESTIONS:
                     said = likes[0] if len(films) == 1 else max(-3, min(3, likes[1] - likes[0]))
                     right = films[1] if len(films) > 1 else ""
-                    writer.writerow([key.study, f"r{rater}", number, films[0], right, question, said])
+                    writer.writerow([key.study, f"r{rater} {rater:016x}", number, films[0], right, question, said])
     return path
 
 
@@ -126,6 +183,25 @@ def test_who_is_preferred_wins_whichever_side_it_was_on(results: list[str], tmp_
             assert np.isnan(verdict.wilcoxon)
     assert "alpha / beta" in found.markdown
     assert json.loads(found.json)["verdicts"][-1]["sign"] is None
+
+
+def test_a_rater_is_one_under_any_name_and_sides_may_be_swapped(results: list[str], tmp_path: Path) -> None:
+    study = make_study(StudyConfig(tuple(results[:2]), str(tmp_path / "study")))
+    like = {"alpha": 3, "beta": 1}
+    first = answer(tmp_path / "a.csv", study.key, 1, lambda rater, method, clip: like[method])
+    text = first.read_text(encoding="utf-8")
+    (tmp_path / "b.csv").write_text(text.replace("r0 ", "Ann B "), encoding="utf-8", newline="")
+    (tmp_path / "c.csv").write_text(text.replace("r0 ", ""), encoding="utf-8", newline="")
+    found = evaluate_study([str(tmp_path / f"{name}.csv") for name in "abc"], str(study.key))
+    assert found.raters == 1
+    assert {verdict.answers for verdict in found.verdicts} == {2}
+    head, *lines = list(csv.reader(text.splitlines()))
+    turned = [[s, f"r1 {1:016x}", trial, b, a, question, str(-int(v))] for s, _, trial, a, b, question, v in lines]
+    with (tmp_path / "d.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *turned])
+    both = evaluate_study([str(first), str(tmp_path / "d.csv")], str(study.key))
+    assert both.raters == 2
+    assert {(verdict.answers, verdict.mean) for verdict in both.verdicts} == {(4, 2.0)}
 
 
 def test_intervals_hold_the_mean_of_noisy_raters(results: list[str], tmp_path: Path) -> None:
@@ -160,8 +236,11 @@ def test_answers_are_checked(results: list[str], tmp_path: Path) -> None:
         "the key is of": text.replace(key.study, other),
         "values, expected": text.replace(",0\n", "\n", 1),
         "9. for .stereo": text.replace("stereo,0", "stereo,9", 1),
-        "not those of trial": re.sub(r",r0,1,", ",r0,77,", text, count=1),
+        "not those of trial": re.sub(r"0,1,", "0,77,", text, count=1),
         "for .dance": text.replace("stereo,0", "dance,0", 1),
+        "a rater without a number": text.replace(f"r0 {0:016x}", "r0", 1),
+        "no table": text.replace("r0 ", "r" * 140_000, 1),
+        "those of trial .99999": re.sub(r",1,", f",{'9' * 5000},", text, count=1),
     }
     for what, bad in cases.items():
         (tmp_path / "bad.csv").write_text(bad, newline="")
@@ -174,23 +253,33 @@ def test_answers_are_checked(results: list[str], tmp_path: Path) -> None:
         (tmp_path / "key.json").write_text(bad)
         with pytest.raises(UsageError, match="no key of a study"):
             read_key(tmp_path / "key.json")
+    whole = json.loads(study.key.read_text())
+    one, two = whole["trials"][0]["films"]
+    for films in ([], [one], [one, one], [one, two, two], [one, whole["trials"][1]["films"][0]]):
+        trials = [{"number": 1, "films": films}]
+        (tmp_path / "key.json").write_text(json.dumps({**whole, "trials": trials}))
+        with pytest.raises(UsageError, match="a trial without 2 films of one clip"):
+            read_key(tmp_path / "key.json")
+    (tmp_path / "key.json").write_text(json.dumps({**whole, "trials": [{"number": float("inf"), "films": [one, two]}]}))
+    with pytest.raises(UsageError, match="no key of a study"):
+        read_key(tmp_path / "key.json")
     with pytest.raises(UsageError, match="cannot be read"):
         evaluate_study(["none.csv"], str(study.key))
 
 
 def test_results_that_do_not_belong_together_are_refused(results: list[str], tmp_path: Path) -> None:
-    film = f"{results[0]}/kitchen.mp4"
-    assert set(films_of([film, f"{results[1]}/harbour.mp4"])) == {"kitchen", "harbour"}
+    one = f"{results[0]}/kitchen.mp4"
+    assert set(films_of([one, f"{results[1]}/harbour.mp4"])) == {"kitchen", "harbour"}
     with pytest.raises(UsageError, match="folders and single films"):
-        films_of([results[0], film])
+        films_of([results[0], one])
     with pytest.raises(UsageError, match="two methods are called kitchen"):
-        films_of([film, f"{results[1]}/kitchen.mp4"])
+        films_of([one, f"{results[1]}/kitchen.mp4"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no film that all folders have"):
         films_of([results[0], str(tmp_path / "empty")])
     (tmp_path / "a.mkv").touch()
     with pytest.raises(UsageError, match="browsers play"):
-        films_of([film, str(tmp_path / "a.mkv")])
+        films_of([one, str(tmp_path / "a.mkv")])
     for given, what in ((("a",), "1 results"), (("a", "b"), "no output")):
         with pytest.raises(UsageError, match=what):
             StudyConfig(given, "")
@@ -199,10 +288,61 @@ def test_results_that_do_not_belong_together_are_refused(results: list[str], tmp
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_page_asks_in_a_browser(results: list[str], tmp_path: Path) -> None:
     study = make_study(StudyConfig(tuple(results), str(tmp_path / "study"), title=EVIL))
+    shown = browsed(study.page, tmp_path / "profile")
+    assert 'data-state="ready"' in shown
+    assert "1 of 6, 0 answered" in shown
+    assert shown.count('type="radio"') == 7 * len(QUESTIONS)
+    assert shown.count("<video") == 2
+
+
+def browsed(page: Path, profile: Path) -> str:
+    """What Chromium makes of a page."""
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-    command = [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", study.page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert 'data-state="ready"' in done.stdout
-    assert "1 of 6, 0 answered" in done.stdout
-    assert done.stdout.count('type="radio"') == 7 * len(QUESTIONS)
-    assert done.stdout.count("<video") == 2
+    flags += ["--virtual-time-budget=3000"]
+    command = [str(CHROMIUM), *flags, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+DRAWN = "<script>crypto.getRandomValues = (numbers) => numbers.fill(RATER);</script>"
+ANSWERING = """<script>
+while (!document.getElementById("trial").hidden) {
+  for (const radio of document.querySelectorAll("input[value='3']")) radio.click();
+  document.getElementById("next").click();
+}
+URL.createObjectURL = (blob) => {
+  blob.text().then((text) => document.getElementById("told").replaceChildren(`[[${text}]]`));
+  return "#";
+};
+document.getElementById("save").click();
+</script>"""
+"""Says "right much better" to everything."""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_raters_see_everything_in_orders_of_their_own_and_every_other_one_mirrored(
+    results: list[str], tmp_path: Path
+) -> None:
+    study = make_study(StudyConfig(tuple(results), str(tmp_path / "study")))
+    key, text = read_key(study.key), study.page.read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace(
+        "</body>", ANSWERING + "</body>"
+    )
+    files, orders = [], []
+    for rater in (0x20, 0x31):
+        page = study.page.with_name(f"{rater}.html")
+        page.write_text(text.replace("<head>", "<head>" + DRAWN.replace("RATER", str(rater))), encoding="utf-8")
+        said = re.search(r"\[\[(.*?)\]\]", browsed(page, tmp_path / f"{rater}"), re.DOTALL)
+        assert said is not None
+        files.append(tmp_path / f"{rater}.csv")
+        files[-1].write_text(said[1], encoding="utf-8")
+        lines = list(csv.DictReader(said[1].splitlines()))
+        assert {line["rater"] for line in lines} == {f"{rater:02x}" * 8}
+        for line in lines:
+            films = key.trials[int(line["trial"])]
+            assert (line["left"], line["right"]) == (films[::-1] if rater % 2 else films)
+        orders.append([line["trial"] for line in lines if line["question"] == "overall"])
+    assert sorted(orders[0]) == sorted(orders[1]) == [f"{number}" for number in range(1, 7)]
+    assert len({*map(tuple, orders), tuple(sorted(orders[0]))}) == 3
+    found = evaluate_study([str(file) for file in files], str(study.key))
+    assert found.raters == 2
+    assert {verdict.mean for verdict in found.verdicts} == {0}  # one who always says "right" is undone by the mirror

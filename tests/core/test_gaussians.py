@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from diorama.core.gaussians import Gaussians, MovingGaussians, cubic
+from diorama.core.rotations import steady
 from diorama.errors import UsageError
 
 STILL = np.array([1, 0, 0, 0], np.float32)
@@ -96,13 +97,46 @@ def test_what_are_no_gaussians_is_refused(name: str, value: np.ndarray) -> None:
         replace(some(), **{name: value})
 
 
+def test_nodes_whose_turns_are_the_same_with_other_signs_lead_alike() -> None:
+    still = moving(some())
+    turn = np.array([0.6, 0, 0.8, 0], np.float32)
+    turns = np.tile(turn, (4, 3, 1))
+    told = replace(still, turns=turns, links=np.tile(np.array([0, 1], np.int32), (6, 1)))
+    flipped = turns.copy()
+    flipped[:, 1] *= -1
+    for weights in (told.weights, np.full((6, 2), 0.5, np.float32)):  # halves of q and -q sum to nothing
+        led, other = (replace(told, turns=t, weights=weights).at(1.5) for t in (turns, flipped))
+        np.testing.assert_allclose(other.means, led.means, atol=1e-6)
+        np.testing.assert_allclose(np.abs((other.quats * led.quats).sum(axis=1)), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("time", [np.nan, np.inf, -np.inf])
+def test_no_time_is_refused(time: float) -> None:
+    with pytest.raises(UsageError, match="finite"):
+        moving(some()).at(time)
+
+
+def test_turns_keep_to_one_side_from_key_to_key() -> None:
+    still = moving(some())
+    turns = still.turns.copy()
+    turns[2, 1] *= -1
+    with pytest.raises(UsageError, match="steady"):
+        replace(still, turns=turns)
+    np.testing.assert_array_equal(replace(still, turns=steady(turns)).turns, still.turns)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("times", np.array([0, 2, 1, 3], np.float32)),
         ("links", np.full((6, 2), 3, np.int32)),
         ("weights", np.full((6, 2), np.inf, np.float32)),
+        ("weights", np.full((6, 2), 0.4, np.float32)),
+        ("weights", np.tile(np.array([1.5, -0.5], np.float32), (6, 1))),
+        ("turns", np.full((4, 3, 4), 1, np.float32)),
         ("presence", np.zeros((6, 2), np.float32)),  # no width
+        ("presence", np.full((6, 2), np.inf, np.float32)),
+        ("presence", np.full((6, 2), np.nan, np.float32)),
     ],
 )
 def test_what_is_no_motion_is_refused(name: str, value: np.ndarray) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +13,16 @@ from torch.nn import functional
 from diorama.core.camera import Cameras, line
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.core.progress import Silent
+from diorama.core.rotations import from_axis_angle, to_matrix
 from diorama.errors import UsageError
-from diorama.geometry import _fit_ops, _splat_torch
+from diorama.geometry import _fit_loop, _fit_ops, _splat_torch
 from diorama.geometry._fit_mlp import MlpMotion
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_motion import NodeMotion
+from diorama.geometry._fit_nodes import Nodes, to_moving
 from diorama.geometry._fit_ops import Follow, Goal, Shares, Unlike
-from diorama.geometry._fit_tracks import reference, tracks
+from diorama.geometry._fit_seeds import joined
+from diorama.geometry._fit_tracks import Reference, reference, tracks
 from diorama.geometry._splat_twin import matrices
 from diorama.geometry.fit import FitConfig, PosedFrames, fit
 from diorama.geometry.splat import splat
@@ -210,6 +215,24 @@ def test_limits_are_kept_and_progress_is_told() -> None:
         FitConfig(smooth=float("nan"))
 
 
+@pytest.mark.parametrize(("size", "spacing"), [((1, 1), 2), ((2, 2), 1), ((1, 9), 2), ((8, 12), 16)])
+def test_pictures_of_few_pixels_are_fitted(size: tuple[int, int], spacing: int) -> None:
+    (height, width), rng = size, np.random.default_rng(0)
+    frames = rng.integers(0, 256, (2, 3, height, width, 3)).astype(np.uint8)
+    depth, times = np.full((3, height, width), 2.0, np.float32), np.arange(3, dtype=np.float32)
+    small = PosedFrames(frames, line(2, 0.01, height=height, width=width), times, depth)
+    found = fit(small, replace(QUICK, iterations=5, spacing=spacing))
+    assert len(found) >= 1
+    assert np.isfinite(found.at(1.0).means).all()
+
+
+def test_gaussians_grow_in_number_though_the_clock_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+    monkeypatch.setattr(_fit_loop, "clock", SimpleNamespace(monotonic=lambda: float(next(looks))))
+    limited = replace(QUICK, iterations=100_000, gaussians=10_000, seconds=6.0)  # a look in 20 steps: 120 steps
+    assert len(fit(posed(), limited)) > len(fit(posed(), replace(limited, iterations=1)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -221,6 +244,8 @@ def test_limits_are_kept_and_progress_is_told() -> None:
         (lambda p: {"cameras": [p.cameras] * 2}, "cameras"),
         (lambda p: {"reference": 3}, "reference"),
         (lambda p: {"weights": np.full(p.frames.shape[:4], np.nan, np.float32)}, "weights"),
+        (lambda p: {"weights": np.full(p.frames.shape[:4], 1.5, np.float32)}, "weights"),
+        (lambda p: {"weights": np.full(p.frames.shape[:4], -0.1, np.float32)}, "weights"),
         (lambda p: {"flow": p.flow[:1]}, "flow"),
         (lambda p: {"frames": p.frames[:0]}, "0 views"),
     ],
@@ -322,6 +347,47 @@ def test_learned_motion_begins_as_it_was_given_and_a_new_network_moves_nothing()
     network = MlpMotion.of(value, 0).told(still)
     assert np.array_equal(network.at(0.0).means, network.at(1.3).means)
     assert np.allclose(network.at(0.4).means, value.rest.means, atol=1e-6)
+
+
+def test_turns_told_keep_to_one_side() -> None:
+    value = moving(3)
+    turns = np.zeros_like(value.turns)
+    turns[..., 0] = 1
+    turns[1:] = np.array([np.cos(1.5), 0, 0, np.sin(1.5)], np.float32)
+    value = replace(value, turns=turns)
+    still = Still.of(value, np.full(len(value), 0.01, np.float32))
+    motion = NodeMotion.of(value, np.full(7, 0.01, np.float32), value.nodes)
+    with torch.no_grad():
+        motion.free["spins"][1:, :, 2] = 0.5  # beyond half a turn
+    told = motion.told(still).turns
+    assert (told[1:] * told[:-1]).sum(axis=-1).min() > 0
+    network = MlpMotion.of(value, 0)
+    with torch.no_grad():
+        network.net.turns.weight.normal_(std=50, generator=torch.Generator().manual_seed(0))
+    turns = network.told(still).turns
+    assert (turns[1:] * turns[:-1]).sum(axis=-1).min() >= -1e-3
+
+
+def test_a_shared_motion_beyond_half_a_turn_keeps_to_one_side() -> None:
+    angles = np.radians(np.arange(6) * 60.0)
+    poses = np.tile(np.eye(4), (6, 1, 1))
+    poses[:, :3, :3] = to_matrix(from_axis_angle(np.stack([0 * angles, angles, 0 * angles], axis=1)))
+    camera, times = line(1, 0.0, height=4, width=6), np.arange(6, dtype=np.float32)
+    flat, flow = np.zeros((6, 4, 6), np.float32), np.zeros((5, 4, 6, 2), np.float32)
+    soft = np.zeros((6, 4, 6, 3), np.float32)
+    ref = Reference(times, flat + 1, soft, flat, (camera,) * 6, flow, flow, np.linalg.inv(poses), 3)
+    nodes = Nodes(np.tile(np.array([0.0, 0, 2]), (1, 6, 1)), 4.0)
+    found = to_moving(ref, nodes, times, np.arange(6, dtype=np.int32))
+    assert (found.turns[1:] * found.turns[:-1]).sum(axis=-1).min() > 0.8
+    assert np.allclose(to_matrix(found.turns[:, 0]), poses[:, :3, :3], atol=1e-5)
+
+
+def test_without_presence_nothing_is_learned() -> None:
+    value = replace(moving(4), presence=None)
+    with pytest.raises(UsageError, match="presence"):
+        Still.of(value, np.full(len(value), 0.01, np.float32))
+    with pytest.raises(UsageError, match="presence"):
+        joined(value, value.rest, value.links, value.weights, moving(4).presence)
 
 
 def test_the_motion_that_all_share_is_that_of_the_camera() -> None:

@@ -1,8 +1,10 @@
 """Splatting: kernels equal the twin, forward and backward; parallax, order, edges and threads keep their laws."""
 
+import importlib.util
 import itertools
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from diorama.core.gaussians import Gaussians
 from diorama.errors import UsageError
 from diorama.geometry import _splat_torch
 from diorama.geometry._splat_twin import splat_reference, splat_tiles
-from diorama.geometry.splat import SoftTensors, splat, splat_torch
+from diorama.geometry.splat import SoftTensors, _on_cuda, splat, splat_torch
 
 BACKGROUND = (0.2, 0.5, 0.9)
 NAMES = ("means", "quats", "scales", "opacities", "colors")
@@ -220,6 +222,41 @@ def test_cameras_that_cannot_be_drawn_are_refused() -> None:
     Ks[0, 0, 1] = 0.5
     with pytest.raises(UsageError, match="skew"):
         splat(soup(0), Cameras(camera().viewmats, Ks, 40, 54))
+
+
+class Drawer:
+    """Stands in for gsplat: a picture whose colour is the sum of places on the screen."""
+
+    def rasterization(self, means: torch.Tensor, *arrays: object, **options: object) -> tuple[Any, ...]:
+        screen = 2 * means[None, :, :2]
+        drawn = screen.sum() * torch.ones(1, 4, 6, 4)
+        return drawn, torch.ones(1, 4, 6, 1), {"means2d": screen, "radii": torch.ones(1, len(means), 2)}
+
+
+def test_on_cuda_the_pull_is_gathered_and_gradients_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diorama.geometry.splat.need", lambda name: Drawer())
+    soft = leaves(soup(0, 3))
+    found = _on_cuda(soft, camera(height=4, width=6), BACKGROUND)
+    loss = found.depth.sum()
+    loss.backward(retain_graph=True)
+    pull, gradient = found.pull.clone(), soft.means.grad.clone()
+    assert (pull == 24).all()
+    loss.backward()
+    assert torch.equal(found.pull, 2 * pull)
+    assert torch.equal(soft.means.grad, 2 * gradient)
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() or importlib.util.find_spec("gsplat") is None, reason="needs CUDA and gsplat"
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_kernels_equal_gsplat(seed: int) -> None:
+    gaussians, view = soup(seed), camera(0.3 * seed)
+    near, far = (splat_torch(SoftTensors.of(gaussians, d), view, background=BACKGROUND) for d in ("cpu", "cuda"))
+    for name in ("color", "alpha", "depth"):
+        off = (getattr(near, name) - getattr(far, name).cpu()).abs()
+        assert off.mean() < 1e-3, name
+        assert (off < 1e-3).double().mean() > 0.97, name  # at the edge of visibility one may skip what the other draws
 
 
 def test_kernels_are_much_faster_than_torch_in_tiles() -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from diorama.core.gaussians import Gaussians
 from diorama.core.rotations import multiply, normalize, to_matrix
 from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError, UsageError
+from diorama.media.mesh._gltf_file import BUDGETS
 from diorama.media.splat import (
     _numbers,
     glb,
@@ -271,6 +272,34 @@ def test_broken_glb(
     rewritten(tmp_path / "a.glb", lambda text: change(text["meshes"][0]["primitives"][0], text))
     with pytest.raises(fault, match=message):
         read_splats(tmp_path / "a.glb")
+
+
+def test_many_primitives_are_counted_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_splat_glb(tmp_path / "a.glb", some(4))
+    rewritten(tmp_path / "a.glb", lambda text: text["meshes"][0].update(primitives=4 * text["meshes"][0]["primitives"]))
+    counted: list[int] = []
+    count = glb.checked_count
+
+    def counting(number: int, where: object) -> int:
+        counted.append(number)
+        return count(number, where)
+
+    looked, length = [0], Gaussians.__len__
+
+    def looking(self: Gaussians) -> int:
+        looked[0] += 1
+        return length(self)
+
+    monkeypatch.setattr(glb, "checked_count", counting)
+    assert len(read_splat_glb(tmp_path / "a.glb")) == 16
+    assert counted == [4, 8, 12, 16]
+    monkeypatch.setattr(Gaussians, "__len__", looking)
+    read_splat_glb(tmp_path / "a.glb")
+    assert looked[0] == 4  # not each of those before, over and over
+    monkeypatch.setattr(glb, "checked_count", count)
+    monkeypatch.setitem(BUDGETS, "primitives", 3)
+    with pytest.raises(LimitError, match="more than 3 primitives"):
+        read_splat_glb(tmp_path / "a.glb")
 
 
 def test_nothing_that_holds_gaussians(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +107,10 @@ def put(name: str, make: Callable[[np.ndarray], np.ndarray]) -> Change:
     return lambda arrays, note: arrays.update({name: make(arrays[name])})
 
 
+def _flipped(turns: np.ndarray) -> np.ndarray:
+    return turns * np.array([1, 1, -1, -1], np.float32)[:, None, None]
+
+
 BROKEN: dict[str, tuple[Change, type[DioramaError], str]] = {
     "NaN place": (poke("rest.means", np.nan), DamagedMediaError, "not finite"),
     "NaN colour": (poke("rest.colors", np.nan), DamagedMediaError, "not finite"),
@@ -117,10 +120,17 @@ BROKEN: dict[str, tuple[Change, type[DioramaError], str]] = {
     "NaN width of presence": (poke("presence", np.nan, (0, 1)), DamagedMediaError, "presence"),
     "no width of presence": (poke("presence", 0, (0, 1)), DamagedMediaError, "presence"),
     "long turn": (poke("turns", 5), DamagedMediaError, "unit length"),
+    "turn of the other side": (put("turns", _flipped), DamagedMediaError, "opposite sides"),
+    "weight below": (put("weights", lambda a: a + np.array([2, -2], np.float32)), DamagedMediaError, "sum to 1"),
     "wild weight": (poke("weights", 5), DamagedMediaError, "sum to 1"),
     "link beyond": (poke("links", 3), DamagedMediaError, "links"),
     "link below": (poke("links", -1), DamagedMediaError, "links"),
     "falling times": (poke("times", -1, 3), DamagedMediaError, "rising"),
+    "cameras of no views": (
+        lambda arrays, note: [put(f"cameras.{name}", lambda a: a[:0])(arrays, note) for name in ("viewmats", "Ks")],
+        DamagedMediaError,
+        "no views",
+    ),
     "camera of NaN": (poke("cameras.Ks", np.nan, (0, 0, 0)), DamagedMediaError, "Ks"),
     "missing": (lambda arrays, note: arrays.pop("nodes", None), DamagedMediaError, "missing"),
     "unknown": (lambda arrays, note: arrays.update(extra=np.zeros(1, np.float32)), DamagedMediaError, "unknown key"),
@@ -191,8 +201,8 @@ def test_scenes_cut_and_changed_anywhere_are_read_or_refused(tmp_path: Path) -> 
 
 def test_what_cannot_be_read_is_not_written(tmp_path: Path) -> None:
     scene = moving()
-    with pytest.raises(UsageError, match="sum to 1"):
-        Scene4d(replace(scene, weights=scene.weights * 2))
+    with pytest.raises(UsageError, match="fps"):
+        Scene4d(scene, fps=0.0)
     with pytest.raises(UsageError, match="0 Gaussians"):
         write_scene4d(tmp_path / "a", Scene4d(moving(0)))
     assert not (tmp_path / "a").exists()
@@ -248,3 +258,25 @@ def test_folders_of_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_splat_ply(tmp_path / "c1.ply", one)
     with pytest.raises(MediaError, match="2 sequences"):
         read_splat_sequence(tmp_path)
+
+
+def test_links_that_lead_nowhere_and_numbers_given_twice_are_told(tmp_path: Path) -> None:
+    one = moving().rest
+    write_splat_ply(tmp_path / "b1.ply", one)
+    (tmp_path / "b2.ply").symlink_to(tmp_path / "gone.ply")
+    with pytest.raises(MediaError, match="no such file"):
+        read_splat_sequence(tmp_path)
+    (tmp_path / "b2.ply").unlink()
+    write_splat_ply(tmp_path / "b01.ply", one)
+    with pytest.raises(MediaError, match=r"b01\.ply and b1\.ply"):
+        read_splat_sequence(tmp_path)
+
+
+@pytest.mark.parametrize("times", [(0, 0), (1, 0)])
+def test_files_whose_times_do_not_rise_are_damaged(times: tuple[float, ...], tmp_path: Path) -> None:
+    for number, time in enumerate(times):
+        write_splat_ply(tmp_path / f"b{number}.ply", moving().rest, time=time)
+    with pytest.raises(DamagedMediaError, match="rise"):
+        read_splat_sequence(tmp_path)
+    write_splat_ply(tmp_path / "b2.ply", moving().rest)  # one that does not say
+    assert read_splat_sequence(tmp_path).times is None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from select import select
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 from diorama.errors import MediaError, UsageError
 from diorama.media.anaglyph import dubois
 from diorama.media.boxes import StereoTags, inject
+from diorama.media.tags import VR180_SPHERE, Sphere
 from diorama.pipelines import clip_page as module
 from diorama.pipelines.clip_page import Film, clip_page
 from diorama.pipelines.view_film import film_of
@@ -201,7 +203,7 @@ def test_the_name_tells_the_layout(
 
 
 def test_tags_come_before_names(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
-    inject(make_clip(tmp_path / "raw.mp4", frames=2), tmp_path / "tagged.mp4", StereoTags("right-left"))
+    inject(make_clip(tmp_path / "raw.mp4", size=(36, 64), frames=2), tmp_path / "tagged.mp4", StereoTags("right-left"))
     found = film_of(tmp_path / "tagged.mp4")
     assert (found.layout, found.swapped) == ("half-sbs", True)
     assert "by its tags" in found.told
@@ -211,6 +213,64 @@ def test_tags_come_before_names(tmp_path: Path, make_clip: Callable[..., Path]) 
         film_of(tmp_path / "text.mp4")
     with pytest.raises(MediaError, match="browsers do not play"):
         film_of(make_clip(tmp_path / "a.avi", frames=2))
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "layout"),
+    [
+        ("left-right", (36, 128), "sbs"),  # 16:9
+        ("left-right", (36, 64), "half-sbs"),
+        ("left-right", (48, 128), "sbs"),  # 4:3
+        ("left-right", (48, 64), "half-sbs"),
+        ("left-right", (64, 128), "sbs"),  # square
+        ("left-right", (64, 72), "sbs"),  # 9:16
+        ("left-right", (64, 96), "sbs"),  # 3:4
+        ("left-right", (40, 96), "half-sbs"),  # cinema
+        ("left-right", (40, 192), "sbs"),
+        ("top-bottom", (72, 64), "tb"),
+        ("top-bottom", (36, 64), "half-tb"),
+        ("top-bottom", (128, 64), "tb"),
+    ],
+)
+def test_tagged_eyes_are_whole_where_that_is_their_usual_shape(
+    place: str, size: tuple[int, int], layout: str, tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    inject(make_clip(tmp_path / "raw.mp4", size=size, frames=2), tmp_path / "a.mp4", StereoTags(place))  # type: ignore[arg-type]
+    assert film_of(tmp_path / "a.mp4").layout == layout
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "sphere", "layout"),
+    [
+        ("left-right", (64, 64), VR180_SPHERE, "half-sbs"),
+        ("left-right", (64, 128), VR180_SPHERE, "sbs"),
+        ("left-right", (32, 128), Sphere(), "sbs"),
+        ("left-right", (32, 64), Sphere(), "half-sbs"),
+        ("top-bottom", (64, 64), Sphere(), "tb"),
+        ("top-bottom", (32, 64), Sphere(), "half-tb"),
+    ],
+)
+def test_spheres_tell_the_shape_of_their_eyes(
+    place: str, size: tuple[int, int], sphere: Sphere, layout: str, tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    tags = StereoTags(place, sphere)  # type: ignore[arg-type]
+    inject(make_clip(tmp_path / "raw.mp4", size=size, frames=2), tmp_path / "a.mp4", tags)
+    assert film_of(tmp_path / "a.mp4").layout == layout
+
+
+def test_wide_pixels_make_whole_eyes(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    make_clip(tmp_path / "raw.mp4", size=(36, 64), frames=2, sar=Fraction(2))
+    inject(tmp_path / "raw.mp4", tmp_path / "a.mp4", StereoTags("left-right"))
+    assert film_of(tmp_path / "a.mp4").layout == "sbs"  # browsers show it 128 wide
+
+
+def test_another_layout_leaves_the_order_of_the_eyes(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    inject(make_clip(tmp_path / "raw.mp4", frames=2), tmp_path / "tagged.mp4", StereoTags("right-left"))
+    found = film_of(tmp_path / "tagged.mp4", "half-sbs")
+    assert (found.layout, found.swapped) == ("half-sbs", True)
+    assert "as asked" in found.told
+    named = film_of(make_clip(tmp_path / "a_RLF_cross.mp4", frames=2), "half-sbs")
+    assert (named.layout, named.swapped) == ("half-sbs", True)
 
 
 @needs_chromium

@@ -13,6 +13,7 @@ from diorama.diffusion.levels import Level, schedule
 from diorama.diffusion.noise import FrameNoise
 from diorama.diffusion.prior import Prior, Rung, trained_ladder
 from diorama.errors import ModelError, OutOfMemoryError, UsageError
+from diorama.geometry.multiplane import multiplane_shift
 from diorama.pipelines.matrix_config import QUALITIES, RELEASE, Generative, MatrixSettings
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_mask import eroded, latent_mask, per_latent_frame, rectangles, unknown_shares
@@ -165,6 +166,10 @@ def test_only_what_is_around_holes_is_painted() -> None:
 def test_a_prior_that_gives_no_numbers_is_told() -> None:
     with pytest.raises(ModelError, match="not finite"):
         paint(Folded(lambda x, level: x * float("nan")))
+    broken = Folded()
+    broken.decode = lambda latents: torch.full((latents.shape[1], 3, H, W), float("nan"))  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="autoencoder"):
+        paint(broken)
 
 
 def test_little_memory_means_fewer_videos_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -231,8 +236,9 @@ def test_cameras_stand_as_published() -> None:
     ring, source = camera_shares("circle", 16)
     assert source is None
     assert ring[4, 1] == pytest.approx(ring[0, 0] / 2)
-    with pytest.raises(UsageError):
-        camera_shares("right", 1)
+    for layout, count in (("right", 1), ("middle", 2)):
+        with pytest.raises(UsageError):
+            camera_shares(layout, count)
 
 
 def test_a_flat_clip_looks_the_same_from_everywhere() -> None:
@@ -255,6 +261,14 @@ def test_a_ring_of_cameras_sees_things_move_down_as_it_goes_up() -> None:
     rows = [np.flatnonzero(view[0, :, 30, 0] > 128) for view in views.pictures]
     assert abs(rows[0].min() - 26) <= 1  # cracks are closed a pixel beyond borders
     assert abs(rows[1].min() - 10) <= 1
+
+
+def test_fewer_than_no_planes_are_refused() -> None:
+    image, flat = np.full((8, 12, 3), 200, np.uint8), np.ones((8, 12), np.float32)
+    for planes in (0, 4):
+        assert multiplane_shift(image, flat, flat.astype(float), share=(1, 0), num_planes=planes)[1].any()
+    with pytest.raises(UsageError, match="num_planes"):
+        multiplane_shift(image, flat, flat.astype(float), share=(1, 0), num_planes=-1)
 
 
 def test_what_another_frame_shows_is_known() -> None:

@@ -110,7 +110,8 @@ def test_the_reference_eye_and_all_that_is_known_are_the_clips_own(
     wanted = config(clip, source_eye=eye)
     wanted = replace(wanted, generative=replace(wanted.generative, outpaint=outpaint))
     eyes = made(clip, tmp_path / "made.mkv", wanted)
-    fast = made(clip, tmp_path / "fast.mkv", replace(wanted, look=replace(wanted.look, engine="fast")))
+    plain = replace(wanted, look=replace(wanted.look, engine="fast"), generative=Generative())
+    fast = made(clip, tmp_path / "fast.mkv", plain)
     source = open_video(clip).stack()
     assert prior.calls
     for number, name in enumerate(("left", "right")):
@@ -118,7 +119,8 @@ def test_the_reference_eye_and_all_that_is_known_are_the_clips_own(
             assert np.array_equal(eyes[number], source)
         else:
             changed = (eyes[number] != fast[number]).any(axis=-1)
-            assert 0.005 < changed.mean() < 0.3  # holes alone
+            assert 0.005 < changed.mean() < 0.3  # holes alone: both eyes stand where the fast engine has them
+            assert not np.array_equal(eyes[number], source)
 
 
 def test_windows_never_cross_a_cut(clip: Path, tmp_path: Path, prior: Folded) -> None:
@@ -169,6 +171,24 @@ def test_single_frames_and_many_views(clip: Path, tmp_path: Path, prior: Folded)
     assert len(views) == 5
     assert np.array_equal(views[0], open_video(clip).stack())
     assert not np.array_equal(views[3], views[4])
+
+
+@pytest.mark.parametrize(("views", "quality"), [(3, "balanced"), (4, "draft"), (4, "balanced"), (3, "draft")])
+def test_any_number_of_views_stands_where_the_fast_engine_has_them(
+    clip: Path, tmp_path: Path, prior: Folded, views: int, quality: str
+) -> None:
+    wanted = config(clip, views=views)
+    wanted = replace(wanted, generative=replace(wanted.generative, quality=quality))
+    plain = replace(wanted, look=replace(wanted.look, engine="fast"), generative=Generative())
+    eyes, fast = made(clip, tmp_path / "made.mkv", wanted), made(clip, tmp_path / "fast.mkv", plain)
+    assert len(eyes) == len(fast) == views
+    for one, other in zip(eyes, fast, strict=True):
+        assert (one != other).any(axis=-1).mean() < 0.2
+
+
+def test_options_of_the_other_engine_are_not_ignored() -> None:
+    with pytest.raises(UsageError, match="generative"):
+        StereoConfig(generative=Generative(prior="somewhere"))
 
 
 def test_a_view_of_nothing_but_holes_is_painted(clip: Path, tmp_path: Path, prior: Folded) -> None:

@@ -273,6 +273,53 @@ def test_the_least_seen_are_left_out_of_what_is_too_much(monkeypatch: pytest.Mon
     assert frames.starts == (0, 3, 4)
 
 
+def test_nodes_that_nothing_follows_do_not_travel() -> None:
+    small, more = moving(), 50
+    far = np.full((more, 3), 9, np.float32)
+    turns = np.zeros((4, more, 4), np.float32)
+    turns[..., 0] = 1
+    large = replace(  # the two nodes that are followed stand last and first
+        small,
+        nodes=np.concatenate([small.nodes[1:], far, small.nodes[:1]]),
+        shifts=np.concatenate([small.shifts[:, 1:], turns[..., 1:], small.shifts[:, :1]], axis=1),
+        turns=np.concatenate([small.turns[:, 1:], turns, small.turns[:, :1]], axis=1),
+        links=np.where(small.links == 0, more + 1, 0).astype(np.int32),
+    )
+    ready, kept = data.page_scene(Scene4d(large, camera())), data.page_scene(Scene4d(small, camera()))
+    assert ready.moving is not None
+    assert len(ready.moving.nodes) == 2
+    for moment in (0, 0.7, 1.9):
+        assert ready.moving.at(moment).means == pytest.approx(small.at(moment).means, abs=1e-5)
+    assert len(data.page_bytes(ready)) == len(data.page_bytes(kept))
+
+
+def test_a_page_is_as_large_as_it_may_be_and_never_of_nodes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest, keys = blobs(), 60
+    nodes = np.zeros((9, 3), np.float32)
+    turns = np.zeros((keys, 9, 4), np.float32)
+    turns[..., 0] = 1
+    links, weights = np.arange(9, dtype=np.int32)[:, None], np.ones((9, 1), np.float32)
+    own = MovingGaussians(rest, np.arange(keys, dtype=np.float32), nodes, turns[..., 1:], turns, links, weights)
+    size, row = 9 * (12 + keys * 28), data.MOVING * 16
+    monkeypatch.setattr(data, "MOST_INSIDE", 2 * size - 2)
+    with pytest.raises(UsageError, match="9 nodes with 60 keys"):
+        data.page_scene(own)
+    monkeypatch.setattr(data, "MOST_INSIDE", 2 * size)
+    assert len(data.page_scene(own).table) == 9
+    many = replace(own, rest=blobs(900), links=np.tile(links, (100, 1)), weights=np.tile(weights, (100, 1)))
+    found = data.page_scene(many)
+    assert 0.98 * size < len(found.table) * row <= size
+    assert found.left_out == 900 - len(found.table)
+
+
+def test_an_empty_moment_in_the_middle_is_passed_over() -> None:
+    whole = blobs()
+    found = data.page_scene(SplatSequence((whole[:3], blobs(0), blobs(0), whole), (0.0, 1.0, 2.0, 3.0)))
+    assert found.starts == (0, 3, 3, 3, 12)
+    assert found.depth == data.page_scene(whole).depth
+    assert data.page_scene(SplatSequence((whole, blobs(0)))).starts == (0, 9, 9)
+
+
 def test_bytes_hold_what_they_say() -> None:
     ready = data.page_scene(scene())
     raw = data.page_bytes(ready)

@@ -120,6 +120,17 @@ def test_other_hosts_sites_and_methods_are_refused(server: PageServer) -> None:
         assert b" 421 " in link.recv(4096)
 
 
+def test_browsers_do_not_name_the_usual_port(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = server.server_port
+    monkeypatch.setattr(server, "server_port", 80)  # it may not be had here
+    for host, status in (("127.0.0.1", 200), ("localhost", 200), ("localhost:80", 200), ("evil.example", 421)):
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        link.request("GET", server.base, headers={"Host": host})
+        with link.getresponse() as answer:
+            assert answer.status == status, host
+        link.close()
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "span"),
     [

@@ -31,6 +31,7 @@ from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_frames import MatrixMaker
 from diorama.pipelines.matrix_views import motions_of, warp_views
 from diorama.pipelines.presets import Look
+from diorama.train.draws import seed_of
 
 NOISE = 0.03
 """Standard deviation of noise on depth, in its range over the clip."""
@@ -132,7 +133,7 @@ class WithoutRows:
 def noisy(case: StereoCase) -> StereoCase:
     """The clip with a depth that is a little off, otherwise in every frame: what networks of single pictures give."""
     inverse, low, span = _spanned(case.disparity)
-    rng = np.random.default_rng(len(case.left))
+    rng = np.random.default_rng(seed_of("noise", case.name))
     height, width = inverse.shape[1:]
     off = [cv2.resize(rng.normal(0, NOISE, GRAIN), (width, height), interpolation=cv2.INTER_CUBIC) for _ in inverse]
     return replace(case, disparity=_scaled(np.clip(inverse + np.stack(off), 0, 1), low, span))

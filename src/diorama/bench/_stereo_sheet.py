@@ -41,13 +41,13 @@ def sheet(cases: Sequence[StereoCase], columns: Mapping[str, str], folder: Path)
 
     Args:
         columns: titles by the names of rows; those whose frames are not in the folder stay grey.
-        folder: with ``<clip>-<row>.png`` of `save_frame`.
+        folder: with ``<label of the clip>-<row>.png`` of `save_frame`.
     """
     titles = ["holes", *columns.values(), "truth"]
     lines = [_header(titles)]
     for case in cases:
         place = _place(case)
-        frames = [_holes(case), *(_kept(folder / f"{case.name}-{row}.png", case) for row in columns), _truth(case)]
+        frames = [_holes(case), *(_kept(folder / f"{case.label}-{row}.png", case) for row in columns), _truth(case)]
         lines.append(_line([_large(frame[place]) for frame in frames]))
     return np.concatenate(lines)
 
@@ -56,7 +56,6 @@ def save_film(path: Path, case: StereoCase, right: Frames) -> None:
     """Both eyes side by side, as browsers play them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wide = np.concatenate([case.left, right], axis=2)
-    wide = wide[:, : wide.shape[1] // 2 * 2]
     fps = Fraction(case.fps).limit_denominator(1001)
     spec = StreamSpec(wide.shape[2], wide.shape[1], 1 / fps, fps)
     with TemporaryDirectory(prefix=".", dir=path.parent) as folder:

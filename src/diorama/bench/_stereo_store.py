@@ -7,29 +7,25 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 import diorama
-from diorama.bench import _stereo_makers, _stereo_scores, _stereo_truth
 from diorama.bench._stereo_table import StereoScore
 from diorama.bench._stereo_truth import StereoCase
 from diorama.bench.miniature.files import damaged, read_json, write_json
-from diorama.diffusion import frame_matrix, matrix_passes, prior_scene
+from diorama.diffusion.codec_load import NAMED
 from diorama.diffusion.prior_scene import EMBEDDED
-from diorama.geometry import multiplane, splat, warp
 from diorama.media.atomic import content_hash, write_bytes
-from diorama.perception import extend, fill, neighbours, stabilise
-from diorama.pipelines import eyes, frames, matrix_fill, matrix_frames, matrix_mask, matrix_views, matrix_window
 
-CODE: tuple[ModuleType, ...] = (
-    *(_stereo_makers, _stereo_scores, _stereo_truth, eyes, frames, matrix_fill, matrix_frames, matrix_mask),
-    *(matrix_views, matrix_window, frame_matrix, matrix_passes, prior_scene, multiplane, splat, warp),
-    *(extend, fill, neighbours, stabilise),
+CODE = (
+    *("core/**/*.py", "media/**/*.py", "geometry/**/*.py", "figures/**/*.py", "theatre/**/*.py", "perception/**/*.py"),
+    *("diffusion/**/*.py", "pipelines/matrix*.py", "pipelines/eyes.py", "pipelines/frames.py", "pipelines/presets.py"),
+    *("bench/stereo.py", "bench/_stereo_*.py", "bench/metrics/**/*.py"),
+    *("figures/data/*", "theatre/data/*", "perception/data/*"),
 )
-"""Modules that scores depend on: with another text of one of them they are made again."""
+"""Files of the package that scores depend on: with another content of one of them they are made again."""
 _ARRAYS = ("left", "right", "disparity", "holes", "sides", "never")
 
 
@@ -39,19 +35,19 @@ def digest(*told: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def code_digest() -> str:
-    """Of the texts of `CODE`, and of the version."""
-    texts = [Path(str(module.__file__)).read_bytes() for module in CODE]
-    return hashlib.blake2b(b"".join([diorama.__version__.encode(), *texts]), digest_size=8).hexdigest()
+def code_digest(root: Path = Path(diorama.__file__).parent) -> str:
+    """Of the files of `CODE` in the folder of the package, and of its version."""
+    files = sorted({path for pattern in CODE for path in root.glob(pattern) if path.is_file()})
+    return digest(diorama.__version__, [(path.relative_to(root).as_posix(), content_hash(path)) for path in files])
 
 
-def weights_digest(prior: str) -> str:
-    """Of a prior's weights: their content, or name, size and time of the files of a folder."""
-    if prior == "embedded":
-        return content_hash(EMBEDDED) if EMBEDDED.is_file() else ""
-    root = Path(prior)
-    facts = [(str(path.relative_to(root)), path.stat()) for path in sorted(root.rglob("*")) if path.is_file()]
-    return digest([(name, stat.st_size, stat.st_mtime_ns) for name, stat in facts])
+def weights_digest(given: str) -> str:
+    """Of the content of weights: of the embedded prior and its codec ("embedded"), or of all files of a folder."""
+    if given == "embedded":
+        return digest([content_hash(path) for path in (EMBEDDED, *NAMED.values()) if path.is_file()])
+    root = Path(given)
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return digest([(path.relative_to(root).as_posix(), content_hash(path)) for path in files])
 
 
 @dataclass(frozen=True)
@@ -102,9 +98,9 @@ class Store:
         """Folder of the pictures of the sheet."""
         return self.folder / "frames"
 
-    def film(self, row: str, case: str) -> Path:
+    def film(self, row: str, case: StereoCase) -> Path:
         """Where the film of a row is: a folder for each row, so that `bench study` compares them."""
-        return self.folder / "films" / row / f"{case}.mp4"
+        return self.folder / "films" / row / f"{case.label}.mp4"
 
     def _case(self, key: str) -> Path:
         return self.folder / "clips" / f"{key}.npz"

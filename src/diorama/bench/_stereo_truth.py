@@ -5,8 +5,10 @@ and the left is warped from it; what is lost on the way is what the engine must 
 s2vg.md 1.10).
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -85,6 +87,25 @@ class StereoCase:
         """Regions that are measured, by name."""
         found = {"holes": self.holes, "sides": self.sides}
         return found if self.never is None else {"never": self.never, **found}
+
+    @cached_property
+    def mark(self) -> str:
+        """Of all that the clip holds: another clip has another one, whatever its name."""
+        found = hashlib.blake2b(repr((self.name, self.tag, self.fps)).encode(), digest_size=8)
+        for array in (self.left, self.right, self.disparity, self.holes, self.sides, self.never):
+            found.update(b"" if array is None else repr(array.shape).encode() + array.tobytes())
+        return found.hexdigest()
+
+    @property
+    def label(self) -> str:
+        """For files: the name, and what tells the clip from another one of that name."""
+        return f"{self.name}-{self.mark[:8]}"
+
+    def start(self, count: int) -> "StereoCase":
+        """The first frames."""
+        never = None if self.never is None else self.never[:count]
+        arrays = {name: getattr(self, name)[:count] for name in ("left", "right", "disparity", "holes", "sides")}
+        return replace(self, never=never, **arrays)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,10 @@ from diorama.errors import UsageError
 
 HEAD = ("study", "rater", "trial", "left", "right", "question", "value")
 MOST_BYTES = 10_000_000
+SHOWN: Mapping[Scale, int] = {"preference": 2, "rating": 1}
+"""Films of a trial."""
+DIGITS = 9
+"""Of the number of a trial, at most."""
 DRAWS = 2000
 """Of the bootstrap."""
 ENOUGH = 5
@@ -51,9 +56,9 @@ class Answer:
     """One of them.
 
     Attributes:
-        rater: who.
+        rater: the number that the page drew for whoever answered.
         question: one of `QUESTIONS`.
-        films: method and clip of what was shown, left first.
+        films: method and clip of what was shown, as it was shown: left first.
         value: one of `VALUES`.
     """
 
@@ -124,23 +129,31 @@ def read_key(path: Path) -> Key:
         scale: Scale = told["scale"]
         if scale not in VALUES or any(code not in videos for films in trials.values() for code in films):
             raise ValueError("its films or its scale are unknown")
+        if not all(_apart_in(films, videos) == SHOWN[scale] == len(films) for films in trials.values()):
+            raise ValueError(f"a trial without {SHOWN[scale]} films of one clip")
         return Key(str(told["study"]), scale, videos, trials)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(
             f"no key of a study ({error})", path, "give the key.json that was made with the page"
         ) from error
 
 
+def _apart_in(films: Sequence[str], videos: Mapping[str, tuple[str, str]]) -> int:
+    """How many methods films of one clip are of; 0 where they are of several clips."""
+    methods, clips = ({videos[code][part] for code in films} for part in (0, 1))
+    return len(methods) if len(clips) == 1 else 0
+
+
 def read_answers(paths: Iterable[Path], key: Key) -> list[Answer]:
-    """All answers of some files.
+    """All answers of some files; a rater is who has one number, under whatever name.
 
     Raises:
         UsageError: a file that is missing, of another study, or damaged; a rater who answered in two ways.
     """
     found: dict[tuple[str, int, str], Answer] = {}
     for path in paths:
-        lines = csv.reader(_text(path).splitlines())
-        if tuple(next(lines, ())) != HEAD:
+        head, *lines = _lines(path)
+        if tuple(head) != HEAD:
             raise UsageError("no answers of a study", path, f"its first line must be {','.join(HEAD)}")
         for number, line in enumerate(lines, start=2):
             trial, answer = _answer(line, key, f"{path}:{number}")
@@ -149,6 +162,13 @@ def read_answers(paths: Iterable[Path], key: Key) -> list[Answer]:
                 given = f"{answer.rater} answered {answer.question} of trial {trial} in two ways"
                 raise UsageError(given, path, "leave the older file out")
     return list(found.values())
+
+
+def _lines(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(_text(path).splitlines())) or [[]]
+    except csv.Error as error:
+        raise UsageError(f"no table ({error})", path, "give the file as the page saved it") from error
 
 
 def _text(path: Path) -> str:
@@ -170,12 +190,20 @@ def _answer(line: Sequence[str], key: Key, where: str) -> tuple[int, Answer]:
     if study != key.study:
         raise UsageError(f"answers of the study {study[:40]!r}, the key is of {key.study!r}", where, "give its own key")
     films = tuple(code for code in (left, right) if code)
-    number = int(trial) if trial.isascii() and trial.isdecimal() else 0
-    if key.trials.get(number) != films:
+    number = int(trial) if trial.isascii() and trial.isdecimal() and len(trial) <= DIGITS else -1
+    if films not in _sides(key.trials.get(number, ())):
         raise UsageError(f"films that are not those of trial {trial[:20]!r}", where, fix)
     if question not in QUESTIONS or value not in map(str, VALUES[key.scale]):
         raise UsageError(f"{value[:20]!r} for {question[:40]!r}", where, fix)
-    return number, Answer(rater[:80], question, tuple(key.videos[code] for code in films), int(value))
+    named = re.search(r"(?:^| )([0-9a-f]{16})$", rater)
+    if named is None:
+        raise UsageError(f"a rater without a number: {rater[:80]!r}", where, fix)
+    return number, Answer(named[1], question, tuple(key.videos[code] for code in films), int(value))
+
+
+def _sides(films: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """How pages may show a trial; never nothing."""
+    return (films, films[::-1]) if films else ()
 
 
 def verdicts(answers: Sequence[Answer], key: Key) -> list[Verdict]:

@@ -32,6 +32,8 @@ __all__ = ["StereoBenchConfig", "StereoResult", "measure_stereo", "score_video"]
 SHEET = {"telea": "telea", "fast": "fast", "draft": "matrix, draft", "balanced": "matrix, balanced"}
 """Columns of the contact sheet between the holes and the truth."""
 TRUTH = "truth"
+WARM = 2
+"""Frames that each way makes first, not timed: what is compiled or loaded then counts for no clip."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,21 @@ def measure_stereo(
     rows = _rows(config, prior, told)
     films = [film for given in config.paths for film in _films(given)]
     told.begin("clips through every way", (config.clips + len(films)) * len(rows))
-    depends = code_digest(), by.named
+    code = code_digest()
+    depends = code, by.named, weights_digest(config.weights) if config.weights else ""
     weights = weights_digest(config.prior) if prior is None and any(row.told for row in rows) else ""
     scores: list[StereoScore] = []
     cases: list[StereoCase] = []
-    for case in _cases(config, films, store):
+    warm: set[str] = set()
+    for case in _cases(config, films, store, code):
         if case.name in {other.name for other in cases}:
             raise UsageError(f"two clips are called {case.name}", "bench stereo", "rename one of them")
-        scores += [_measured(row, case, by, store, (*depends, weights if row.told else ""), told) for row in rows]
-        if not store.film(TRUTH, case.name).is_file():
-            save_film(store.film(TRUTH, case.name), case, case.right)
+        for row in rows:
+            key = digest(row.name, dict(row.told), case.mark, depends, weights if row.told else "")
+            scores.append(_measured(row, case, by, store, key, warm))
+            told.advance()
+        if not store.film(TRUTH, case).is_file():
+            save_film(store.film(TRUTH, case), case, case.right)
         cases.append(case)
     return _result(config, scores, cases, rows, by, store)
 
@@ -147,14 +154,14 @@ def _films(given: str) -> list[Path]:
     return found
 
 
-def _cases(config: StereoBenchConfig, films: Sequence[Path], store: Store) -> Iterator[StereoCase]:
+def _cases(config: StereoBenchConfig, films: Sequence[Path], store: Store, code: str) -> Iterator[StereoCase]:
     size = asdict(config.size)
-    made = [(digest("theatre", number, size, code_digest()), number) for number in range(config.clips)]
+    made = [(digest("theatre", number, size, code), number) for number in range(config.clips)]
     for key, number in made:
         yield store.case(key) or _kept(store, key, theatre_case(number, config.size))
     for film in films:
         stat = film.stat() if film.is_file() else None
-        key = digest("film", str(film), stat and (stat.st_size, stat.st_mtime_ns), size, code_digest())
+        key = digest("film", str(film), stat and (stat.st_size, stat.st_mtime_ns), size, code)
         yield store.case(key) or _kept(store, key, filmed_case(film, config.size))
 
 
@@ -163,16 +170,15 @@ def _kept(store: Store, key: str, case: StereoCase) -> StereoCase:
     return case
 
 
-def _measured(
-    row: Row, case: StereoCase, by: Judges, store: Store, depends: tuple[object, ...], progress: Progress
-) -> StereoScore:
-    """A row on a clip: kept, or measured and kept."""
-    key = digest(row.name, dict(row.told), case.left.shape, depends)
+def _measured(row: Row, case: StereoCase, by: Judges, store: Store, key: str, warm: set[str]) -> StereoScore:
+    """A row on a clip: kept, or measured and kept; `warm` has the rows that were at work before."""
     found = store.score(case.name, row.name, key)
     if found is None:
+        if row.name not in warm:
+            row.way(row.given(case.start(WARM)))
+            warm.add(row.name)
         found = _fresh(row, case, by, store)
         store.keep_score(key, found)
-    progress.advance()
     return found
 
 
@@ -190,8 +196,8 @@ def _fresh(row: Row, case: StereoCase, by: Judges, store: Store) -> StereoScore:
     values |= score_eyes(case.left, made.right, by)
     features = video_features(made.right, by), video_features(case.right, by)
     pair = None if features[0] is None or features[1] is None else (features[0], features[1])
-    save_frame(store.pictures / f"{case.name}-{row.name}.png", made.right, case)
-    save_film(store.film(row.name, case.name), case, made.right)
+    save_frame(store.pictures / f"{case.label}-{row.name}.png", made.right, case)
+    save_film(store.film(row.name, case), case, made.right)
     return StereoScore(row.name, row.title, case.name, case.tag, values, pair)
 
 
@@ -211,6 +217,7 @@ def _result(
         "levels.",
         f"LPIPS and left-right look at every {EVERY}th frame.",
         f"Clips of {config.size.frames} frames, at most {config.size.width} pixels wide.",
+        f"Seconds are those of a way that is warm: it makes {WARM} frames first that are not timed.",
         "DOVER is not measured: its network is no part of this package.",
     ]
     names = {row.name for row in rows}

@@ -1,15 +1,14 @@
 """``diorama bench study``: a blind comparison by people, as a page that needs no server, and what its answers say.
 
-Films of several methods are shown two at a time (or one by one), in random order and on random sides, under names that
-tell nothing; four questions are asked (S2VG's study, s2vg.md 1.10). Which film is whose stands in a file beside the
-page's folder.
+Films of several methods are shown two at a time (or one by one) under names that tell nothing, in an order of each
+rater's own; each method of a pair is on either side equally often. Four questions are asked (S2VG's study, s2vg.md
+1.10). Which film is whose stands in a file beside the page's folder.
 """
 
 import hashlib
 import hmac
 import json
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -19,10 +18,10 @@ from typing import get_args
 import numpy as np
 
 from diorama.bench._study_answers import Key, Rating, Verdict, ratings, read_answers, read_key, verdicts
+from diorama.bench._study_films import check_alike, copy_bare
 from diorama.bench._study_page import Scale, Trial, study_page
 from diorama.errors import UsageError
 from diorama.media.atomic import atomic_folder
-from diorama.media.probe import probe
 from diorama.media.safe import local_path
 
 PLAYED = (".mp4", ".m4v", ".webm")
@@ -30,7 +29,7 @@ PLAYED = (".mp4", ".m4v", ".webm")
 PAGE, KEY = "page", "key.json"
 TITLES: Mapping[Scale, str] = {"preference": "Which film is better?", "rating": "How good is this film?"}
 Films = Mapping[str, Mapping[str, Path]]
-"""Files by clip, by method."""
+"""The file of each clip, of each method."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class StudyConfig:
         out: folder that is made: ``page`` for raters, ``key.json`` for whoever evaluates.
         title: of the page; "" for one that suits the scale.
         scale: "preference" shows two films (-3 to 3), "rating" one (1 to 7).
-        seed: of order and sides.
+        seed: of order and sides, before each rater's page shuffles them.
         most: trials at most; 0: every two methods on every clip.
     """
 
@@ -149,7 +148,7 @@ def make_study(config: StudyConfig) -> Study:
         (folder / PAGE / "media").mkdir(parents=True)
         for (method, clip), code in codes.items():
             if code in shown:
-                shutil.copyfile(films[method][clip], folder / PAGE / "media" / names[code])
+                copy_bare(films[method][clip], folder / PAGE / "media" / names[code])
         page = study_page(study, config.title or TITLES[config.scale], config.scale, trials, names)
         (folder / PAGE / "index.html").write_text(page, encoding="utf-8")
         told = {
@@ -183,11 +182,11 @@ def evaluate_study(answers: Sequence[str], key: str) -> StudyResult:
 
 
 def films_of(paths: Sequence[str]) -> Films:
-    """Films by clip, by method: folders are methods, and clips are the names that all of them have.
+    """The films of each method by clip: folders are methods, and clips are the names that all of them have.
 
     Raises:
-        UsageError: folders and files mixed, two methods of one name, no clip that all have, or a film that browsers do
-            not play.
+        UsageError: folders and files mixed, two methods of one name, no clip that all have, a film that browsers do
+            not play, or films of one clip that differ in size or length.
         MediaError: a film that cannot be read.
     """
     given = [local_path(path) for path in paths]
@@ -209,7 +208,8 @@ def films_of(paths: Sequence[str]) -> Films:
         for path in clips.values():
             if not _played(path):
                 raise UsageError(f"a film of the kind {path.suffix!r}", path, f"browsers play {', '.join(PLAYED)}")
-            probe(path)
+    for clip in next(iter(found.values())):
+        check_alike([clips[clip] for clips in found.values()])
     return found
 
 
@@ -222,15 +222,17 @@ def _code(salt: str, method: str, clip: str) -> str:
 
 
 def _trials(films: Films, codes: Mapping[tuple[str, str], str], config: StudyConfig) -> list[Trial]:
-    """Everything that is shown, shuffled, each pair's sides by chance."""
+    """Everything that is shown, shuffled; of two methods the first is left as often as the second, give or take one."""
     rng = np.random.default_rng(config.seed)
     clips = list(next(iter(films.values())))
     together = 2 if config.scale == "preference" else 1
     sets = [(some, clip) for clip in clips for some in combinations(films, together)]
     chosen = [sets[i] for i in rng.permutation(len(sets))][: config.most or len(sets)]
+    swapped = {some: bool(rng.integers(2)) for some in combinations(films, together)}
     found = []
     for number, (some, clip) in enumerate(chosen, start=1):
-        order = [some[i] for i in rng.permutation(len(some))]
+        order = some[::-1] if swapped[some] else some
+        swapped[some] = not swapped[some]
         found.append(Trial(number, tuple(codes[method, clip] for method in order)))
     return found
 

@@ -6,6 +6,7 @@ SC-GS, section 3.2, over the canonical Gaussians of Yang et al. 2024, Deformable
 """
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped
@@ -77,7 +78,8 @@ class MovingGaussians:
             seconds, possibly infinite; None: all of them always are.
 
     Raises:
-        UsageError: shapes that do not fit, what is not finite, times that do not rise, links beyond the nodes.
+        UsageError: shapes that do not fit, what is not finite, times that do not rise, links beyond the nodes, turns
+            that are not of unit length or change sides, weights below 0 or that do not sum to 1.
     """
 
     rest: Gaussians
@@ -101,10 +103,25 @@ class MovingGaussians:
                 raise UsageError("not finite", f"MovingGaussians.{name}", "mend the file")
         if not keys or not nodes or (np.diff(self.times) <= 0).any():
             raise UsageError(f"{keys} key times, {nodes} nodes", "MovingGaussians", "give rising times and a node")
+        if not self.links.shape[1]:
+            raise UsageError("links to 0 nodes each", "MovingGaussians.links", "give at least one")
         if self.links.size and not 0 <= self.links.min() <= self.links.max() < nodes:
             raise UsageError(f"links up to {self.links.max()} of {nodes} nodes", "MovingGaussians.links")
-        if self.presence is not None and not (self.presence.shape == (count, 2) and (self.presence[:, 1] > 0).all()):
-            raise UsageError("presence needs a time and a width above 0 for each", "MovingGaussians.presence")
+        if (self.weights < 0).any() or (np.abs(self.weights.sum(axis=1) - 1) > _UNIT).any():
+            raise UsageError("weights below 0, or that do not sum to 1", "MovingGaussians.weights", "normalise them")
+        self._check_turns()
+        if self.presence is not None:
+            there = self.presence
+            if there.shape != (count, 2) or not (np.isfinite(there[:, 0]).all() and (there[:, 1] > 0).all()):
+                what = "presence needs a finite time and a width above 0 for each"
+                raise UsageError(what, "MovingGaussians.presence", "mend it")
+
+    def _check_turns(self) -> None:
+        if (np.abs(np.linalg.norm(self.turns, axis=-1) - 1) > _UNIT).any():
+            raise UsageError("a turn that is not of unit length", "MovingGaussians.turns", "normalise it")
+        if ((self.turns[1:] * self.turns[:-1]).sum(axis=-1) < -_UNIT).any():
+            what = "turns of neighbouring keys on opposite sides"
+            raise UsageError(what, "MovingGaussians.turns", "use diorama.core.rotations.steady")
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -115,7 +132,13 @@ class MovingGaussians:
         return float(self.times[-1] - self.times[0])
 
     def at(self, time: float | int) -> Gaussians:
-        """The Gaussians at a time in seconds; before the first key and after the last they stand still."""
+        """The Gaussians at a time in seconds; before the first key and after the last they stand still.
+
+        Raises:
+            UsageError: a time that is not finite.
+        """
+        if not isfinite(time):
+            raise UsageError(f"a time of {time} seconds", "MovingGaussians.at", "give a finite one")
         keys, shares = cubic(self.times, time)
         shifts = np.einsum("k,knc->nc", shares, self.shifts[keys])
         turns = np.einsum("k,knc->nc", shares, self.turns[keys])
@@ -124,7 +147,7 @@ class MovingGaussians:
         away = rest.means[:, None] - self.nodes[self.links]
         led = np.einsum("gkij,gkj->gki", to_matrix(turns)[self.links], away) + (self.nodes + shifts)[self.links]
         means = np.einsum("gk,gkc->gc", self.weights, led)
-        turn = np.einsum("gk,gkc->gc", self.weights, turns[self.links])
+        turn = np.einsum("gk,gkc->gc", self.weights, self._on_one_side(turns[self.links]))
         quats = multiply(turn / np.linalg.norm(turn, axis=1, keepdims=True), rest.quats)
         return replace(
             rest,
@@ -132,6 +155,11 @@ class MovingGaussians:
             quats=(quats / np.linalg.norm(quats, axis=1, keepdims=True)).astype(np.float32),
             opacities=(rest.opacities * self._there(time)).astype(np.float32),
         )
+
+    def _on_one_side(self, turns: Float32[np.ndarray, "g k 4"]) -> Float32[np.ndarray, "g k 4"]:
+        """Turns of linked nodes, signed as the strongest link's: q and -q turn alike but sum to nothing."""
+        most = np.take_along_axis(turns, self.weights.argmax(axis=1)[:, None, None], axis=1)
+        return np.where((turns * most).sum(axis=-1, keepdims=True) < 0, -turns, turns)
 
     def _there(self, time: float | int) -> Float32[np.ndarray, "*g"]:
         if self.presence is None:

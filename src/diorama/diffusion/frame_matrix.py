@@ -52,6 +52,7 @@ class MatrixConfig:
         spatial_resamples: spatial mode: visits of the matrix around them.
         spatial_order: what those denoise along, in turn.
         fixed: views that are known whole: rows see them, but nothing is spent on them. The release spends it.
+        rows: whether rows are videos to the network; of one moment, columns are then taken for rows.
         main: what the main pass denoises along; "both" takes the mean of what columns and rows say, which ties views
             together where there are too few levels for turns.
     """
@@ -67,6 +68,7 @@ class MatrixConfig:
     spatial_resamples: int = 4
     spatial_order: tuple[Pass, ...] = ("rows", "rows_back", "columns", "rows_back", "rows", "columns")
     fixed: tuple[int, ...] = ()
+    rows: bool = True
     main: Literal["columns", "both"] = "columns"
 
     def __post_init__(self) -> None:
@@ -211,7 +213,11 @@ class _Matrix:
     def turns(self, order: Sequence[Pass], count: int) -> list[Pass]:
         """The first `count` ways of an order; a video network is not asked about videos of one frame."""
         ways = [order[i % len(order)] for i in range(count)]
-        return ["rows" if way == "columns" and self._frames == 1 else way for way in ways]
+        return ["rows" if way == "columns" and self._one_moment else way for way in ways]
+
+    @property
+    def _one_moment(self) -> bool:
+        return self._frames == 1 and self.config.rows
 
     def step(self, way: Pass, views: tuple[int, ...], level: Level, after: Level, *, renews: bool = False) -> Step:
         """One pass in which `views` move from a level to the next."""
@@ -221,7 +227,10 @@ class _Matrix:
 
     def main(self, views: tuple[int, ...], level: Level, after: Level, *, renews: bool) -> Step:
         """The first pass at a level."""
-        if self.config.main == "columns" or len(self._everyone) < 2 or self._frames < 2:
+        everyone_moves = views == self.moving and len(self._everyone) > 1
+        if everyone_moves and self._one_moment and self.inject is None:
+            return self.step("rows", views, level, after)
+        if self.config.main == "columns" or not everyone_moves or self._frames < 2:
             return self.step("columns", views, level, after, renews=renews)
         columns, rows = self._column(views, renews=renews), self._row("rows", views, level)
 
@@ -234,7 +243,7 @@ class _Matrix:
         return Step(level, after, run, items=views, sees_all=True)
 
     def _column(self, views: tuple[int, ...], *, renews: bool) -> Denoiser:
-        way: Pass = "rows" if self._frames == 1 else "columns"
+        way: Pass = "rows" if self._one_moment else "columns"
 
         def run(x: Some, level: Level) -> Some:
             x0 = self._passes(way, views)(x, level)

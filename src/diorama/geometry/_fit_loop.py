@@ -21,6 +21,8 @@ _LAST_RATE = 0.1
 _GROW = 0.06
 """Of the Gaussians are split at a time, at most."""
 _GROWN_UNTIL = 0.7
+_TIMES, _BETWEEN = 20, 50
+"""Changes of their number if they went on to the end, and steps between two at least."""
 _CLOCK = 20
 """Steps between looks at the clock."""
 
@@ -61,7 +63,6 @@ class Schedule:
         shares: of the picture's loss.
         smooth, together: how much roughness in time and among neighbours counts, per pixel.
         most: Gaussians at most.
-        every: steps between changes of their number.
         seed: of the order of pictures.
     """
 
@@ -71,7 +72,6 @@ class Schedule:
     smooth: float
     together: float
     most: int
-    every: int
     seed: int
 
 
@@ -108,7 +108,7 @@ def optimise(still: Still, motion: Motion, frames: Frames, schedule: Schedule, p
     )
     pulls = torch.zeros(len(still), 2)
     progress.begin("fit", schedule.iterations)
-    began, share, order = clock.monotonic(), 0.0, _pictures(views, times, generator)
+    began, share, changed, order = clock.monotonic(), 0.0, 0, _pictures(views, times, generator)
     for step in range(schedule.iterations):
         share = max(share, step / schedule.iterations)
         if schedule.seconds and step % _CLOCK == 0:
@@ -120,11 +120,17 @@ def optimise(still: Still, motion: Motion, frames: Frames, schedule: Schedule, p
             group["lr"] = group["first"] * _LAST_RATE**share
         view, time = next(order)
         _step(still, motion, frames, schedule, (view, time), optimizer, generator, pulls)
-        if step % schedule.every == schedule.every - 1 and share < _GROWN_UNTIL:
+        if step + 1 - changed >= _between(schedule.iterations, step, share) and share < _GROWN_UNTIL:
             still = _renewed(still, pulls, schedule.most, optimizer)
-            pulls = torch.zeros(len(still), 2)
+            pulls, changed = torch.zeros(len(still), 2), step + 1
         progress.advance()
     return motion.told(still)
+
+
+def _between(iterations: int, step: int, share: float) -> int:
+    """Steps between changes of the number of Gaussians; fewer where the clock leaves time for fewer steps in all."""
+    pace = step / iterations / share if share else 1.0
+    return max(round(iterations * pace) // _TIMES, _BETWEEN)
 
 
 def _pictures(views: int, times: int, generator: np.random.Generator) -> Iterator[tuple[int, int]]:

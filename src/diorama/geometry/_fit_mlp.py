@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from diorama.core.gaussians import MovingGaussians
+from diorama.core.rotations import steady
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_motion import product
 
@@ -105,7 +106,7 @@ class MlpMotion:
             self.start.times,
             means.numpy().copy(),
             torch.stack([still.units * offsets for offsets, _ in found]).numpy(),
-            torch.stack([turns for _, turns in found]).numpy(),
+            steady(torch.stack([turns for _, turns in found]).numpy()),
             np.arange(len(means), dtype=np.int32)[:, None],
             np.ones((len(means), 1), np.float32),
             still.presence(),

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
 from diorama.core.gaussians import Gaussians, MovingGaussians
+from diorama.errors import UsageError
 
 _FADED = 0.02
 """Opacity below which a Gaussian is dropped."""
@@ -50,8 +51,13 @@ class Still:
 
     @classmethod
     def of(cls, moving: MovingGaussians, units: Float32[np.ndarray, " g"]) -> "Still":
-        """The numbers behind values."""
-        assert moving.presence is not None
+        """The numbers behind values.
+
+        Raises:
+            UsageError: Gaussians without presence.
+        """
+        if moving.presence is None:
+            raise UsageError("Gaussians without presence", "Still.of", "give a time and a width for each")
         rest = moving.rest
         opacities = np.clip(rest.opacities, 0.01, 0.98)
         values = {

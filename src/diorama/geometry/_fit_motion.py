@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 
 from diorama.core.gaussians import MovingGaussians, cubic
+from diorama.core.rotations import steady
 from diorama.geometry._fit_model import Still
 from diorama.geometry._fit_ops import Follow
 
@@ -99,7 +100,7 @@ class NodeMotion:
             self.start.times,
             self.start.nodes,
             shifts.numpy(),
-            turns.numpy(),
+            steady(turns.numpy()),
             still.links,
             still.weights,
             still.presence(),

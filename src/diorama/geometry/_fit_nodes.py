@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int32
 
 from diorama.core.gaussians import Gaussians, MovingGaussians
-from diorama.core.rotations import from_matrix
+from diorama.core.rotations import from_matrix, steady
 from diorama.geometry._fit_tracks import Reference, grid, tracks
 
 LINKS = 4
@@ -113,7 +113,7 @@ def to_moving(
     back = np.linalg.inv(ref.steady[keys])
     rest = nodes.places[:, ref.middle]
     moved = np.einsum("kij,nkj->kni", back[:, :3, :3], nodes.places[:, keys]) + back[:, None, :3, 3]
-    quats = from_matrix(back[:, :3, :3])
+    quats = steady(from_matrix(back[:, :3, :3]))
     turns = np.repeat(quats[:, None], len(rest), axis=1)
     empty = Gaussians(*(np.zeros((0, *shape), np.float32) for shape in ((3,), (4,), (3,), (), (3,))))
     return MovingGaussians(

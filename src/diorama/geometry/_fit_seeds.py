@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians, MovingGaussians, cubic
 from diorama.core.rotations import to_matrix
+from diorama.errors import UsageError
 from diorama.geometry._fit_nodes import Nodes, links_of, marks_of
 from diorama.geometry._fit_tracks import Reference, grid, nearest, tracks
 from diorama.geometry.splat import splat
@@ -130,8 +131,13 @@ def joined(
     weights: Float32[np.ndarray, "g k"],
     presence: Float32[np.ndarray, "g 2"],
 ) -> MovingGaussians:
-    """More Gaussians that follow the same nodes."""
-    assert moving.presence is not None
+    """More Gaussians that follow the same nodes.
+
+    Raises:
+        UsageError: those that are there are without presence.
+    """
+    if moving.presence is None:
+        raise UsageError("Gaussians without presence", "joined", "give a time and a width for each")
     names = ("means", "quats", "scales", "opacities", "colors")
     rest = Gaussians(*(np.concatenate([getattr(moving.rest, n), getattr(added, n)]) for n in names))
     return replace(

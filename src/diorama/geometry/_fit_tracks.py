@@ -177,8 +177,9 @@ def nearest(pixels: Float[np.ndarray, "n 2"], size: tuple[int, ...]) -> tuple[In
 
 
 def grid(height: int, width: int, step: int) -> Float[np.ndarray, "n 2"]:
-    """The middles of squares of pixels, or next to them: always that of a pixel."""
-    y, x = np.mgrid[step // 2 + 0.5 : height : step, step // 2 + 0.5 : width : step]
+    """The middles of squares of pixels, or next to them: always that of a pixel, and one at least."""
+    top, left = min(step // 2, height // 2) + 0.5, min(step // 2, width // 2) + 0.5
+    y, x = np.mgrid[top:height:step, left:width:step]
     return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 

@@ -45,7 +45,7 @@ class PosedFrames:
         flow: of the reference view to the next frame, pixels (x, y); measured by default.
 
     Raises:
-        UsageError: sizes that do not fit, times that do not rise, nothing measured in the depth.
+        UsageError: sizes that do not fit, times that do not rise, weights out of range, nothing measured in the depth.
     """
 
     frames: UInt8[np.ndarray, "v t h w 3"]
@@ -77,8 +77,8 @@ class PosedFrames:
         for name, (given_shape, wanted_shapes) in shapes.items():
             if given_shape not in wanted_shapes:
                 raise UsageError(f"shape {given_shape}, expected {wanted_shapes[-1]}", f"PosedFrames.{name}")
-        if self.weights is not None and not (np.isfinite(self.weights).all() and self.weights.min() >= 0):
-            raise UsageError("weights that are not finite or below 0", "PosedFrames.weights", "give 0 to 1")
+        if self.weights is not None and not ((self.weights >= 0) & (self.weights <= 1)).all():
+            raise UsageError("weights that are not from 0 to 1", "PosedFrames.weights", "give 0 to 1")
         if not (np.isfinite(self.depth) & (self.depth > 0)).any():
             raise UsageError("no depth above 0", "PosedFrames.depth", "give metres along z")
 
@@ -162,7 +162,6 @@ def _fit(posed: PosedFrames, config: FitConfig, progress: Progress) -> MovingGau
         config.smooth,
         config.together,
         config.gaussians,
-        max(config.iterations // 20, 50),
         config.seed,
     )
     still = Still.of(moving, units_of(moving, config.spacing))

@@ -82,10 +82,12 @@ def multiplane_shift(
         num_planes: as there; 0 leaves out the clean-up.
 
     Raises:
-        UsageError: where disparity is not finite, or depth not finite and above 0.
+        UsageError: where disparity is not finite, or depth not finite and above 0, or fewer than 0 planes.
     """
     if not (np.isfinite(disparity).all() and np.isfinite(depth).all() and depth.min(initial=np.inf) > 0):
         raise UsageError("disparity and depth must be finite, depth above 0", "disparity", "mend or clamp the maps")
+    if num_planes < 0:
+        raise UsageError(f"num_planes is {num_planes}", "num_planes", "give at least 0")
     if share == (0, 0):
         return image.copy(), np.ones(image.shape[:2], dtype=bool)
     moved = disparity.astype(np.float64)

@@ -5,7 +5,7 @@ pixels compose them nearest first, by the depth of their centres. As published: 
 is skipped, an opacity counts at most 0.99, and a pixel is finished before its transmittance falls below 1e-4.
 
 On the processor kernels draw tiles of 16 x 16 pixels (`_splat_kernels`), on CUDA the package gsplat does; the readable
-twin is `_splat_twin`. Results do not depend on the number of threads.
+twin is `_splat_twin`. Results on the processor do not depend on the number of threads.
 """
 
 from dataclasses import dataclass, fields
@@ -163,7 +163,11 @@ def _on_cuda(
     )
     pull = torch.zeros_like(meta["means2d"])
     if meta["means2d"].requires_grad:
-        meta["means2d"].register_hook(pull.add_)
+
+        def keep(gradient: Float[Tensor, "v n 2"]) -> None:  # what a hook returns replaces the gradient
+            pull.add_(gradient)
+
+        meta["means2d"].register_hook(keep)
     radii = meta["radii"].to(g.means)
     radii = radii.amax(dim=-1) if radii.ndim == 3 else radii
     color = drawn[..., :3] + (1 - alpha) * behind

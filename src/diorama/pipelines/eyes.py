@@ -60,7 +60,7 @@ def make_eyes(
     """
     if look.format == "rgbd":  # shows the given picture only
         return Eyes((image, image), (np.ones(image.shape[:2], bool),) * 2)
-    left, right = _PLACES[look.source_eye]
+    left, right = PLACES[look.source_eye]
     views, masks = [], []
     for place in np.linspace(left, right, look.views).tolist():
         if place == 0:
@@ -78,7 +78,7 @@ def make_eyes(
 
 
 # Where the outermost views stand, in units of the whole parallax, seen from the given picture.
-_PLACES = {"center": (-0.5, 0.5), "left": (0.0, 1.0), "right": (-1.0, 0.0)}
+PLACES = {"center": (-0.5, 0.5), "left": (0.0, 1.0), "right": (-1.0, 0.0)}
 
 
 def pictures(eyes: Eyes, image: Pixels, inverse_depth: Float32[np.ndarray, "h w"], look: Look) -> tuple[Packed, ...]:

@@ -1,6 +1,6 @@
 """What the generative engine can be asked for, and what its qualities mean. Loads no heavy library."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from diorama.errors import UsageError
@@ -67,7 +67,6 @@ class MatrixSettings:
         mixes: the main pass is the mean of columns and rows.
         outpaints: see `Generative`.
         warp: how views are made; "points" are multi-plane views without their clean-up.
-        steadies: depth is averaged over time first.
     """
 
     num_views: int = 8
@@ -83,7 +82,6 @@ class MatrixSettings:
     mixes: bool = False
     outpaints: bool = False
     warp: Warp = "multiplane"
-    steadies: bool = field(default=True)
 
 
 RELEASE = MatrixSettings()

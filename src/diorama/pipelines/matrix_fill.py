@@ -15,6 +15,7 @@ from diorama.diffusion.noise import FrameNoise, seed_of
 from diorama.diffusion.pictures import to_frames, to_pictures
 from diorama.diffusion.prior import Prior
 from diorama.diffusion.sample import sample
+from diorama.errors import ModelError
 from diorama.pipelines.matrix_config import MatrixSettings
 from diorama.pipelines.matrix_mask import eroded, latent_mask, per_latent_frame, rectangles, unknown_shares
 
@@ -123,10 +124,16 @@ class Painter:
         return np.stack([self._decoded(view) for view in made])[:, : asked[0], : asked[1], : asked[2]]
 
     def _encoded(self, view: UInt8[np.ndarray, "t h w 3"]) -> Float[torch.Tensor, "c _ y x"]:
-        return self.prior.encode(to_frames(view).to(self.prior.device))
+        return self._sound(self.prior.encode(to_frames(view).to(self.prior.device)))
 
     def _decoded(self, latents: Float[torch.Tensor, "c _ y x"]) -> UInt8[np.ndarray, "t h w 3"]:
-        return to_pictures(self.prior.decode(latents).cpu())
+        return to_pictures(self._sound(self.prior.decode(latents)).cpu())
+
+    def _sound(self, numbers: torch.Tensor) -> torch.Tensor:
+        if not bool(torch.isfinite(numbers).all()):
+            what = f"the autoencoder of {self.prior.name} gave numbers that are not finite"
+            raise ModelError(what, "frame matrix", "check its weights, or run it in float32")
+        return numbers
 
     def _config(self, source: int | None, views: int) -> MatrixConfig:
         settings = self.settings
@@ -137,6 +144,7 @@ class Painter:
             resamples=settings.resamples,
             late_resamples=settings.late_resamples,
             kept="ends" if self.kept == "ends" else "last",
+            rows=self.prior.rows,
             main="both" if settings.mixes and self.prior.rows else "columns",
             order=order if self.prior.rows and views > 1 else ("columns",),
             spatial_order=SPATIAL.spatial_order if self.prior.rows and views > 1 else ("columns",),

@@ -51,7 +51,7 @@ def camera_shares(layout: Layout, num_views: int) -> tuple[Float[np.ndarray, "v 
     """Where the cameras of a layout stand, in units of the parallax between the eyes, and which one is the source.
 
     Raises:
-        UsageError: fewer than 2 views, or an unknown layout.
+        UsageError: fewer than 2 views (3 around the middle), or an unknown layout.
     """
     if num_views < 2:
         raise UsageError(f"{num_views} views", "--views", "give 2 or more: one of them is the clip itself")
@@ -60,6 +60,9 @@ def camera_shares(layout: Layout, num_views: int) -> tuple[Float[np.ndarray, "v 
         places[:, 0] = np.linspace(0, 1 if layout == "right" else -1, num_views)
         return places, 0
     if layout == "middle":
+        if num_views < 3:
+            fix = "give 3 or more: the middle one is the clip itself"
+            raise UsageError(f"{num_views} views around the middle", "--views", fix)
         places[:, 0] = np.linspace(-0.5, 0.5, num_views)
         places[num_views // 2, 0] = 0
         return places, num_views // 2

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int16, UInt8
 
 from diorama.core.video import Pixels
 from diorama.perception.extend import edge_fill
-from diorama.pipelines.eyes import Eyes
+from diorama.pipelines.eyes import PLACES, Eyes
 from diorama.pipelines.frames import Seen, Viewed
 from diorama.pipelines.matrix_config import Layout
 from diorama.pipelines.matrix_fill import Painter
@@ -56,9 +56,18 @@ class Window:
 
     @cached_property
     def shares(self) -> Float[np.ndarray, "v 2"]:
-        """Where the cameras stand."""
-        views = max(self.painter.settings.num_views, self.look.views)
-        return camera_shares(LAYOUTS[self.look.source_eye], views)[0]
+        """Where the cameras stand: those of the film, the clip's own, and others between two eyes."""
+        layout = LAYOUTS[self.look.source_eye]
+        if self.look.views == 2:
+            return camera_shares(layout, max(self.painter.settings.num_views, 3 if layout == "middle" else 2))[0]
+        places = sorted({*self._of_film, 0.0}, reverse=layout == "left")
+        return np.stack([np.array(places), np.zeros(len(places))], axis=1)
+
+    @property
+    def _of_film(self) -> list[float]:
+        """The cameras that the film shows, from left to right, where the fast engine has them."""
+        left, right = PLACES[self.look.source_eye]
+        return [float(place) for place in np.linspace(left, right, self.look.views)]
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -126,7 +135,9 @@ class Window:
             guess[: len(before)], known[: len(before)] = _fitted(before, guess.shape[2]), True
         made = self.painter.paint(guess[None], known[None], source=None, numbers=self._numbers)[0]
         far, near = (np.pad(each, wide, mode="edge") for each in (disparity, inverse))
-        found = warp_views(made, far, near, self.shares, warp=self.painter.settings.warp, motions=self.motions)
+        settings = self.painter.settings
+        motions = motions_of(made) if settings.borrows else None
+        found = warp_views(made, far, near, self.shares, warp=settings.warp, motions=motions)
         inner = (slice(None), slice(None), slice(None), slice(pad, pad + self.size[0]))
         return Views(found.shares, found.pictures[inner], found.known[inner], found.source), made
 
@@ -148,8 +159,8 @@ class Window:
 
     def _shown(self) -> list[int]:
         """Views that the film shows, from left to right."""
-        order = np.argsort(self.shares[:, 0], kind="stable").tolist()
-        return order if self.look.views > 2 else [order[0], order[-1]]
+        places = self.shares[:, 0].tolist()
+        return [places.index(place) for place in self._of_film]
 
 
 def _corrected(guess: Pixels, known: Bool[np.ndarray, "h w"], change: Int16[np.ndarray, "sh sw 3"]) -> Pixels:

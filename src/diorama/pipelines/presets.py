@@ -201,6 +201,8 @@ class StereoConfig:
     larger: Upscale = Upscale()
 
     def __post_init__(self) -> None:
+        if self.look.engine == "fast" and self.generative != Generative():
+            raise UsageError("options of the generative engine for the fast one", "--engine", "add --engine generative")
         if self.larger.upscale > 1 and (self.look.views > 2 or self.look.format == "rgbd"):
             raise UsageError("upscaling is for two eyes", "--upscale", "leave out --views and --format rgbd")
 

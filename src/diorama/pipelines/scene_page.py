@@ -52,7 +52,7 @@ def scene_page(
         The HTML, to be written as UTF-8; the same for the same arguments.
 
     Raises:
-        UsageError: no Gaussians, too many nodes, or a poster that is no picture or too large.
+        UsageError: no Gaussians, too many nodes or keys of them, or a poster that is no picture or too large.
     """
     script, ready = script_of(*SCRIPTS), page_scene(scene)
     return filled(

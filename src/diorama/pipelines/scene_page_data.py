@@ -74,7 +74,7 @@ def page_scene(scene: Gaussians | MovingGaussians | SplatSequence | Scene4d) -> 
     """Any kind of scene, made ready for a page; too many Gaussians are thinned out, the least seen first.
 
     Raises:
-        UsageError: no Gaussians, or more than `MOST_NODES` nodes.
+        UsageError: no Gaussians, more than `MOST_NODES` nodes, or nodes that take more than half of a page.
     """
     cameras = scene.cameras if isinstance(scene, Scene4d) else None
     fps = (scene.fps if isinstance(scene, Scene4d) else None) or FPS
@@ -86,20 +86,27 @@ def page_scene(scene: Gaussians | MovingGaussians | SplatSequence | Scene4d) -> 
         raise UsageError("no Gaussians", "scene_page", "give a scene with at least one")
     if moving is not None and len(moving.nodes) > MOST_NODES:
         raise UsageError(f"{len(moving.nodes)} nodes, the limit is {MOST_NODES}", "scene_page", "fit fewer nodes")
+    if moving is not None:
+        moving = _followed(moving)
+        if _node_bytes(moving) > MOST_INSIDE // 2:
+            what = f"{len(moving.nodes)} nodes with {len(moving.times)} keys, which fill more than half of a page"
+            raise UsageError(what, "scene_page", "fit fewer nodes or keys")
     texels = STILL if moving is None else MOVING
     share = min(1.0, (MOST_INSIDE - _node_bytes(moving)) / (total * texels * _TEXEL))
     chosen = [_most_seen(part, max(1, int(share * len(part)))) for part in parts]
     if moving is not None:
         (rows,) = chosen
         there = None if moving.presence is None else moving.presence[rows]
-        moving = replace(
+        thinned = replace(
             moving, rest=moving.rest[rows], links=moving.links[rows], weights=moving.weights[rows], presence=there
         )
+        moving = _followed(thinned)
         table, shown = np.concatenate([_still(moving.rest), _links(moving)], axis=1), moving.at(_middle(moving))
         times = tuple(float(time) for time in moving.times)
     else:
         kept = [part[rows] for part, rows in zip(parts, chosen, strict=True)]
-        table, shown = np.concatenate([_still(part) for part in kept]), kept[len(kept) // 2]
+        middle = min((i for i, part in enumerate(kept) if len(part)), key=lambda i: abs(i - len(kept) // 2))
+        table, shown = np.concatenate([_still(part) for part in kept]), kept[middle]
         given = scene.times if isinstance(scene, SplatSequence) else None
         times = given or tuple(number / fps for number in range(len(kept)))
     starts = np.cumsum([0, *(len(rows) for rows in chosen)]).tolist()
@@ -137,6 +144,17 @@ def page_bytes(scene: PageScene) -> bytes:
 
 def _node_bytes(moving: MovingGaussians | None) -> int:
     return 0 if moving is None else moving.nodes.nbytes + moving.shifts.nbytes + moving.turns.nbytes
+
+
+def _followed(moving: MovingGaussians) -> MovingGaussians:
+    """The same without the nodes that nothing follows."""
+    there = np.zeros(len(moving.nodes), bool)
+    there[moving.links] = True
+    if there.all():
+        return moving
+    links = (np.cumsum(there, dtype=np.int32) - 1)[moving.links].astype(np.int32)
+    shifts, turns = moving.shifts[:, there], moving.turns[:, there]
+    return replace(moving, nodes=moving.nodes[there], shifts=shifts, turns=turns, links=links)
 
 
 def _middle(moving: MovingGaussians) -> float:

@@ -16,9 +16,9 @@ from diorama.core.camera import Cameras
 from diorama.core.gaussians import MovingGaussians
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.timing import Timings
-from diorama.errors import InterruptedRunError
+from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError
 from diorama.geometry.fit import FitConfig, fit
-from diorama.media.atomic import atomic_folder, hidden_sibling
+from diorama.media.atomic import atomic_folder, hidden_sibling, sweep
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
@@ -41,6 +41,7 @@ from diorama.pipelines.spatial_frames import Rig, Shot, posed_frames, rig_of, sh
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
 SCENE = f"scene{ENDING}"
+MOST_FPS = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,17 @@ def spatial(
     inputs = [opened.path, *([depth] if depth else [])]
     target = folder_to_make(output, inputs, kind="a spatial scene", mark=NAME, overwrite=overwrite)
     with RunLock(target):
+        sweep(target)
         work = _work_folder(target, options, inputs, resume=resume)
         try:
-            run = _Run(opened, options, target, work, told)
-            result = run.make(overwrite=overwrite)
+            result = _Run(opened, options, target, work, told).make(overwrite=overwrite)
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
-        shutil.rmtree(work, ignore_errors=True)
+        except BaseException as error:
+            if not isinstance(error, LimitError | OutOfMemoryError):
+                shutil.rmtree(work.parent, ignore_errors=True)  # a rerun would fail again
+            raise
+        shutil.rmtree(work.parent, ignore_errors=True)
     return replace(result, seconds=time.perf_counter() - began, notes=tuple(told.notes))
 
 
@@ -122,7 +127,7 @@ def _work_folder(target: Path, options: SpatialOptions, inputs: list[Path], *, r
     if not (resume and (folder / identity).is_dir()):
         shutil.rmtree(folder, ignore_errors=True)
     (folder / identity).mkdir(parents=True, exist_ok=True)
-    return folder
+    return folder / identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +147,7 @@ class _Run:
         shot = self._shot(plan)
         height, width = shot.frames.shape[1:3]
         rig, painter = rig_of(config, height, width), self._painter()
-        windows = (self.options.generative, next(entry for entry in self.work.iterdir() if entry.is_dir()))
+        windows = (self.options.generative, self.work / "windows")
         marks.append(time.perf_counter())
         posed = posed_frames(shot, rig, config, painter, windows=windows, progress=self.progress)
         marks.append(time.perf_counter())
@@ -199,7 +204,7 @@ class _Run:
         plan: Schedule,
     ) -> None:
         config = self.options.spatial
-        fps = (len(shot.times) - 1) / moving.seconds if len(shot.times) > 1 else float(plan.fps)
+        fps = min(max(float(plan.fps), 1.0), MOST_FPS)
         own = rig.cameras[rig.source : rig.source + 1]
         middle = float(moving.times[len(moving.times) // 2])
         scene = Scene4d(moving, _path(rig), fps)
@@ -240,7 +245,8 @@ class _Run:
         """The options without where files lie."""
         table: dict[str, dict[str, object]] = asdict(self.options)
         table["depth"]["depth"] = Path(str(table["depth"]["depth"])).name
-        table["generative"]["prior"] = Path(str(table["generative"]["prior"])).name
+        for name in ("prior", "autoencoder"):
+            table["generative"][name] = Path(str(table["generative"][name])).name
         return dict(table)
 
 

@@ -38,8 +38,8 @@ class SpatialConfig:
     """What is written beside the scene itself."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.views <= 32:
-            raise UsageError(f"{self.views} views", "--views", "give 2 to 32")
+        if not (3 if self.layout == "middle" else 2) <= self.views <= 32:
+            raise UsageError(f"{self.views} views", "--views", "give 3 to 32 (in a circle, 2)")
         if not (isfinite(self.baseline) and 0 <= self.baseline <= 0.2):
             fix = "give 0 (no parallax) to 0.2; beyond that there are more holes than scene"
             raise UsageError(f"a baseline of {self.baseline}", "--baseline", fix)

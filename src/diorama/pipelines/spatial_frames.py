@@ -21,8 +21,8 @@ from diorama.pipelines.spatial_config import SpatialConfig
 
 INVENTED = 0.5
 """How much a pixel counts that no frame shows."""
-EVEN = 16
-"""Sides are multiples of it."""
+LEAST = 16
+"""Pixels a side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def shot_of(seen: list[Seen], seconds: list[float], config: SpatialConfig) -> Sh
     chosen = np.unique(np.round(np.linspace(0, len(seen) - 1, count)).astype(int)).tolist()
     height, width = seen[0].tracked.frame.image.shape[:2]
     small = min(config.width, width)
-    size = max(small // EVEN, 2) * EVEN, max(round(height * small / width / EVEN), 2) * EVEN
+    size = small, max(round(height * small / width), LEAST)
     frames, maps = [], []
     for number in chosen:
         image = seen[number].tracked.frame.image

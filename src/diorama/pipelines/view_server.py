@@ -11,6 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,11 @@ class _Answer(BaseHTTPRequestHandler):
     def _allowed(self) -> bool:
         """Asked under its own name, and not by another site."""
         port = self.server.server_port
+        own = {f"{HOST}:{port}", f"localhost:{port}"}
+        if port == HTTP_PORT:
+            own |= {HOST, "localhost"}  # browsers leave the usual port out
         hosts = self.headers.get_all("Host") or []
-        if len(hosts) != 1 or hosts[0].lower() not in (f"{HOST}:{port}", f"localhost:{port}"):
+        if len(hosts) != 1 or hosts[0].lower() not in own:
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
             return False
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):

@@ -70,7 +70,7 @@ def read_splat_glb(path: Path) -> Gaussians:
     Raises:
         MediaError: no such file, no glTF 2.0, an extension that is not supported, or no Gaussians in it.
         DamagedMediaError: a file that breaks the rules of glTF; says how.
-        LimitError: too large, or too many Gaussians.
+        LimitError: too large, or too many Gaussians or primitives.
     """
     path = local_path(path)
     try:
@@ -91,14 +91,15 @@ def holds_splats(path: Path) -> bool:
 def _gaussians(document: Document) -> Gaussians:
     nodes = read_nodes(document)
     rest = nodes.rest()
-    found: list[Gaussians] = []
+    found, count = list[Gaussians](), 0
     for number in sorted(nodes.shown):
         node = document.item("nodes", number)
         mesh = document.item("meshes", node["mesh"]) if "mesh" in node else {}
         for primitive in mesh.get("primitives", []):
+            document.spend("primitives", 1)
             if EXTENSION in primitive.get("extensions", {}):
                 placed = _moved(_primitive(document, primitive), _TURNED @ rest[number])
-                checked_count(sum(len(part) for part in [*found, placed]), document.path)
+                count = checked_count(count + len(placed), document.path)
                 found.append(placed)
     if not found:
         raise MediaError("no Gaussians in it", document.path, f"give a GLB file with {EXTENSION}")

@@ -27,7 +27,6 @@ SCHEMA = 1
 MOST_HEADER = 100_000
 _NOTES = "__metadata__"  # what the format calls them
 _NOTE = "scene4d"
-_TOLERANCE = 1e-3
 
 Array = Shaped[np.ndarray, "..."]
 
@@ -63,8 +62,7 @@ class Scene4d:
         fps: frames a second of the clip; None: unknown.
 
     Raises:
-        UsageError: a rate that is not above 0, turns that are not of unit length, weights that do not sum to 1, or a
-            time of presence that is not finite.
+        UsageError: a rate that is not above 0, or cameras of no views.
     """
 
     moving: MovingGaussians
@@ -74,14 +72,8 @@ class Scene4d:
     def __post_init__(self) -> None:
         if self.fps is not None and not (isfinite(self.fps) and self.fps > 0):
             raise UsageError(f"{self.fps} frames a second", "Scene4d.fps", "give a rate above 0")
-        moving = self.moving
-        if (np.abs(np.linalg.norm(moving.turns, axis=-1) - 1) > _TOLERANCE).any():
-            raise UsageError("a turn that is not of unit length", "Scene4d.moving.turns", "normalise it")
-        sums = moving.weights.sum(axis=1)
-        if (moving.weights < -_TOLERANCE).any() or (np.abs(sums - 1) > _TOLERANCE).any():
-            raise UsageError("weights below 0, or that do not sum to 1", "Scene4d.moving.weights", "normalise them")
-        if moving.presence is not None and not np.isfinite(moving.presence[:, 0]).all():
-            raise UsageError("a time that is not finite", "Scene4d.moving.presence", "mend it")
+        if self.cameras is not None and not len(self.cameras):
+            raise UsageError("cameras of no views", "Scene4d.cameras", "give one, or leave them out")
 
 
 def write_scene4d(path: Path, scene: Scene4d) -> None:

@@ -1,16 +1,16 @@
 """Gaussians over time as a folder of PLY files, one a moment: what any viewer of still Gaussians can play."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from diorama.core.gaussians import Gaussians, MovingGaussians
-from diorama.errors import LimitError, MediaError, UsageError
+from diorama.errors import DamagedMediaError, LimitError, MediaError, UsageError
 from diorama.media.atomic import atomic_folder
-from diorama.media.safe import local_path
-from diorama.media.splat._numbers import whole
+from diorama.media.safe import local_path, regular_file
+from diorama.media.splat._numbers import AGAIN, whole
 from diorama.media.splat.ply import gaussians_of, write_splat_ply
 
 MOST_FILES = 10_000
@@ -39,7 +39,7 @@ class SplatSequence:
         if not self.frames:
             raise UsageError("no frames", "SplatSequence")
         times = self.times
-        if times is not None and (len(times) != len(self.frames) or any(a >= b for a, b in pairwise(times))):
+        if times is not None and (len(times) != len(self.frames) or not _rise(times)):
             raise UsageError(f"{len(times)} times of {len(self.frames)} frames", "SplatSequence", "give rising ones")
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ def write_splat_sequence(
         LimitError: too many files, or the disk is full.
     """
     moments = [float(time) for time in times]
-    if not moments or not all(a < b for a, b in pairwise(moments)):
+    if not moments or not _rise(moments):
         raise UsageError(f"{len(moments)} times", "write_splat_sequence", "give rising times in seconds")
     if len(moments) > MOST_FILES:
         raise LimitError(f"{len(moments)} files, the limit is {MOST_FILES}", folder, "write fewer a second")
@@ -83,19 +83,23 @@ def read_splat_sequence(folder: Path) -> SplatSequence:
 
     Raises:
         UsageError: not a path of a local folder.
-        MediaError: no folder, no numbered PLY files, or files of several sequences.
+        MediaError: no folder, no numbered PLY files, a number given twice, files of several sequences, or a link that
+            leads nowhere.
         DamagedMediaError: a file that cannot be read, or times that do not rise.
         LimitError: too many files, or too large together.
     """
     files = sequence_files(folder)
-    total = sum(file.stat().st_size for file in files)
+    total = sum(regular_file(file).stat().st_size for file in files)
     if total > MOST_BYTES:
         raise LimitError(f"{total / 1e9:.1f} GB of PLY files, the limit is {MOST_BYTES / 1e9:.1f} GB", folder)
     read = [gaussians_of(whole(file), file) for file in files]
     times = tuple(time for _, time in read if time is not None)
     frames = tuple(frame for frame, _ in read)
-    rising = len(times) == len(frames) and all(a < b for a, b in pairwise(times))
-    return SplatSequence(frames, times if rising else None)
+    if len(times) < len(frames):  # times of some files alone say nothing
+        return SplatSequence(frames)
+    if not _rise(times):
+        raise DamagedMediaError("times that do not rise from file to file", folder, AGAIN)
+    return SplatSequence(frames, times)
 
 
 def sequence_files(folder: Path) -> list[Path]:
@@ -107,7 +111,10 @@ def sequence_files(folder: Path) -> list[Path]:
     for entry in folder.iterdir():
         match = _NUMBERED.fullmatch(entry.name)
         if match and not entry.name.startswith(".") and len(match[2]) < 16:
-            found[match[1], int(match[2])] = entry
+            twin = found.setdefault((match[1], int(match[2])), entry)
+            if twin != entry:
+                first, second = sorted((twin.name, entry.name))
+                raise MediaError(f"one number in {first} and {second}", folder, "keep one of them")
     if not found:
         raise MediaError("no numbered PLY files in it", folder, "name a folder of name_00000.ply, name_00001.ply, ...")
     names = sorted({name for name, _ in found})
@@ -116,3 +123,7 @@ def sequence_files(folder: Path) -> list[Path]:
     if len(found) > MOST_FILES:
         raise LimitError(f"{len(found)} files, the limit is {MOST_FILES}", folder)
     return [found[key] for key in sorted(found)]
+
+
+def _rise(times: Sequence[float]) -> bool:
+    return all(a < b for a, b in pairwise(times))

@@ -35,8 +35,30 @@
     }
   }
 
+  /** Numbers below `most`, the same ones for a seed (Mulberry32). */
+  function draws(seed) {
+    return (most) => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * most);
+    };
+  }
+
+  /** Trials as this rater sees them: in an order of its own, for every other rater all with their sides swapped. */
+  function ordered(trials, rater) {
+    const draw = draws(parseInt(rater.slice(0, 8), 16)), found = [...trials];
+    for (let i = found.length - 1; i > 0; i--) {
+      const j = draw(i + 1);
+      [found[i], found[j]] = [found[j], found[i]];
+    }
+    const swapped = parseInt(rater.slice(-1), 16) % 2 === 1;
+    return found.map((trial) => (swapped ? { ...trial, films: [...trial.films].reverse() } : trial));
+  }
+
   const clean = (text) => text.replace(/[^\p{L}\p{N} _-]/gu, "").slice(0, 40);
   const state = load();
+  study.trials = ordered(study.trials, state.rater);
 
   function notice(text) {
     $("notice").textContent = text;
