@@ -250,7 +250,8 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     write_splat_ply(tmp_path / "a.ply", splats())
-    code = "import sys; from diorama.cli.view import ViewCommand; from diorama.cli.commands import Common; "
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may ignore it
+    code += "from diorama.cli.view import ViewCommand; from diorama.cli.commands import Common; "
     code += "sys.exit(ViewCommand(sys.argv[1], no_open=True, common=Common(json=True)).run())"
     run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.ply")], stdout=-1, stderr=-1, text=True)
     assert run.stdout is not None
