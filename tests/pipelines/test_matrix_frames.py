@@ -226,16 +226,20 @@ def test_the_recipe_gives_the_same_film_again_and_names_no_folder(clip: Path, tm
 
 
 def test_windows_on_disk_come_back_and_damage_is_no_window(tmp_path: Path) -> None:
-    store, rng = WindowStore(tmp_path), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     paint, beyond = (rng.integers(0, 256, shape).astype(np.uint8) for shape in ((2, 3, 8, 8, 3), (3, 8, 16, 3)))
+    store = WindowStore(tmp_path, behind=30)
     for number in range(6):
-        store.save(f"{number:03d}", Painted(paint, beyond if number % 2 else None))
-    assert not store.has("000")
-    found = store.load("005")
+        store.save(12 * number, Painted(paint, beyond if number % 2 else None))
+    store.save(20, Painted(paint))  # painted again: it stays, and so do later ones
+    assert store.load(12, paint.shape) is None
+    assert store.load(20, paint.shape) is not None
+    assert store.load(60, (2, 3, 8, 9, 3)) is None
+    found = store.load(60, paint.shape)
     assert found is not None
     assert np.array_equal(found.paint, paint)
     assert np.array_equal(found.beyond, beyond)
-    path = next(tmp_path.glob("*005*"))
+    path = next(tmp_path.glob("*060*"))
     path.write_bytes(path.read_bytes()[:100])
-    assert store.load("005") is None
-    assert store.load("missing") is None
+    assert store.load(60, paint.shape) is None
+    assert store.load(61, paint.shape) is None

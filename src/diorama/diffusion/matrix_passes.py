@@ -82,7 +82,8 @@ class PriorPasses:
 
     def _smaller(self) -> None:
         if self.counted.at_once == 1:
-            raise OutOfMemoryError("one video alone does not fit in memory", "frame matrix", "give a smaller --width")
+            fix = "give a smaller --working-width (spatial: --width)"
+            raise OutOfMemoryError("one video alone does not fit in memory", "frame matrix", fix)
         self.counted.at_once = (self.counted.at_once + 1) // 2
         _LOG.warning("out of memory: the frame matrix goes on with %d videos at once", self.counted.at_once)
 

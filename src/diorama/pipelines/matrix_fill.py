@@ -117,7 +117,9 @@ class Painter:
             known=latents,
             mask=mask,
             draw=draw,
-            inject=self._injection(pictures, sure) if self.settings.inject_every and not prior.reads_guess else None,
+            inject=self._injection(pictures, sure, latents)
+            if self.settings.inject_every and not prior.reads_guess
+            else None,
         )
         start = self._noise("start", len(latents), keys, corner)(latents)
         made = sample(plan, start, solver="ddpm", draw=draw)
@@ -161,14 +163,17 @@ class Painter:
         return FrameNoise([[generator(view, key) for key in keys] for view in range(views)])
 
     def _injection(
-        self, pictures: Pictures, known: Known
+        self, pictures: Pictures, known: Known, latents: Float[torch.Tensor, "v c t y x"]
     ) -> Callable[[Float[torch.Tensor, "n c t y x"], tuple[int, ...]], Float[torch.Tensor, "n c t y x"]]:
         """What is known, encoded anew with what was painted beside it (s2vg.md 1.6)."""
 
         def inject(x0: Float[torch.Tensor, "n c t y x"], views: tuple[int, ...]) -> Float[torch.Tensor, "n c t y x"]:
             renewed = []
-            for latents, view in zip(x0, views, strict=True):
-                painted = np.where(known[view][..., None], pictures[view], self._decoded(latents))
+            for made, view in zip(x0, views, strict=True):
+                if known[view].all():  # nothing was painted beside what is known
+                    renewed.append(latents[view])
+                    continue
+                painted = np.where(known[view][..., None], pictures[view], self._decoded(made))
                 renewed.append(self._encoded(painted))
             return torch.stack(renewed)
 

@@ -16,6 +16,9 @@ from diorama.pipelines.matrix_store import Painted, WindowStore
 from diorama.pipelines.matrix_window import Framed, Window
 from diorama.pipelines.presets import Look
 
+BEHIND = 16
+"""Windows that are kept on disk: more than a piece and the frames that are under way."""
+
 
 @dataclass(frozen=True, eq=False)
 class MatrixMaker:
@@ -39,19 +42,19 @@ class MatrixMaker:
             yield from self._shot(shot, since)
 
     def _shot(self, frames: Iterable[Seen], since: Since) -> Iterator[Viewed]:
-        store, held = WindowStore(self.folder), list[Framed]()
+        store, held = WindowStore(self.folder, BEHIND * self.config.window), list[Framed]()
         before: Painted | None = None
         for seen, last in _with_last(frames):
             held.append(Framed(seen, *geometry_of(seen, self.look)))
             if len(held) < self.config.window and not last:
                 continue
-            key, done = f"{seen.shot_start:07d}-{seen.place:07d}", 0 if before is None else before.paint.shape[1]
-            painted = store.load(key)
+            done = 0 if before is None else before.paint.shape[1]
+            window = Window(held, self.painter, self.look, self.config.working_width, self._outpaints)
+            painted = store.load(seen.place, window.shape)
             if seen.place >= since.place:  # of windows that are over, only what they hand on is wanted
-                window = Window(held, self.painter, self.look, self.config.working_width, self._outpaints)
                 if painted is None:
                     painted = window.painted(before)
-                    store.save(key, painted)
+                    store.save(seen.place, painted)
                 yield from window.viewed(painted, [i for i in range(done, len(held)) if self._wanted(held[i], since)])
             kept = 0 if last else self.config.overlap
             before = None if painted is None or not kept else painted.last(kept)

@@ -10,9 +10,6 @@ from jaxtyping import UInt8
 
 from diorama.media.atomic import write_bytes
 
-KEPT = 4
-"""Windows on disk: a run goes on from its last encoded piece, which may be a few windows back."""
-
 
 @dataclass(frozen=True, eq=False)
 class Painted:
@@ -34,40 +31,41 @@ class Painted:
 
 @dataclass(frozen=True)
 class WindowStore:
-    """A folder of windows.
+    """A folder of windows, known by the number of their last frame.
 
     Attributes:
         folder: made when the first is saved.
+        behind: frames by which a window may end before the one that is saved, and stay; None: all stay. A run goes on
+            from its last encoded piece, which may be some windows back.
     """
 
     folder: Path
+    behind: int | None = None
 
-    def has(self, key: str) -> bool:
-        """Whether a window is there."""
-        return self._path(key).is_file()
-
-    def load(self, key: str) -> Painted | None:
-        """A window; None where it is not there, or damaged."""
+    def load(self, last: int, shape: tuple[int, ...]) -> Painted | None:
+        """The window that ends with a frame; None where it is not there, damaged, or not of this shape (v t h w 3)."""
         try:
-            with np.load(self._path(key), allow_pickle=False) as file:
+            with np.load(self._path(last), allow_pickle=False) as file:
                 paint, beyond = file["paint"], file.get("beyond")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        sound = paint.ndim == 5 and paint.dtype == np.uint8
+        sound = paint.shape == shape and paint.dtype == np.uint8
         sound = sound and (beyond is None or (beyond.ndim == 4 and beyond.dtype == np.uint8))
         return Painted(paint, beyond) if sound else None
 
-    def save(self, key: str, painted: Painted) -> None:
-        """Keep a window, and drop the oldest beyond `KEPT`."""
+    def save(self, last: int, painted: Painted) -> None:
+        """Keep a window, and drop those that no resumed run needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         data = io.BytesIO()
         if painted.beyond is None:
             np.savez_compressed(data, paint=painted.paint)
         else:
             np.savez_compressed(data, paint=painted.paint, beyond=painted.beyond)
-        write_bytes(self._path(key), data.getvalue())
-        for old in sorted(self.folder.glob("window-*.npz"))[:-KEPT]:
-            old.unlink(missing_ok=True)
+        write_bytes(self._path(last), data.getvalue())
+        if self.behind is not None:
+            for old in self.folder.glob("window-*.npz"):
+                if old.name < self._path(max(last - self.behind, 0)).name:
+                    old.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"window-{key}.npz"
+    def _path(self, last: int) -> Path:
+        return self.folder / f"window-{last:09d}.npz"

@@ -77,9 +77,14 @@ class Window:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height at which is painted."""
-        height, width = self.images.shape[1:3]
+        height, width = self.held[0].seen.tracked.frame.image.shape[:2]
         scale = min(1.0, (self.width or max(self.painter.prior.size)) / max(height, width))
         return max(round(width * scale), 1), max(round(height * scale), 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its paint, v t h w 3."""
+        return (len(self.shares), len(self.held), self.size[1], self.size[0], 3)
 
     @cached_property
     def small(self) -> Small:

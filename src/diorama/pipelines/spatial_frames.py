@@ -140,13 +140,13 @@ def _painted(
     progress.begin("paint", len(starts))
     for start in starts:
         end = min(start + config.window, count)
-        painted = store.load(f"{start:07d}")
-        if painted is None or painted.paint.shape != out[:, start:end].shape:
+        painted = store.load(end, out[:, start:end].shape)
+        if painted is None:
             numbers = shot.places[start:end]
             painted = Painted(
                 painter.paint(out[:, start:end], known[:, start:end], source=views.source, numbers=numbers)
             )
-            store.save(f"{start:07d}", painted)
+            store.save(end, painted)
         out[:, start:end], known[:, start:end] = painted.paint, True
         progress.advance()
     return out
