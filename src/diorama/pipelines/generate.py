@@ -35,7 +35,6 @@ from diorama.pipelines.output import Target, make_target
 from diorama.pipelines.presets import Look
 from diorama.theatre.clip import Script, random_clip
 
-"""Names of the catalogue that read words."""
 THEATRE_SIZE = (320, 576)
 Frames = UInt8[np.ndarray, "t y x 3"]
 

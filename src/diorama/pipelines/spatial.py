@@ -28,7 +28,7 @@ from diorama.media.splat.scene4d import ENDING
 from diorama.perception import answers
 from diorama.pipelines import spatial_films as films
 from diorama.pipelines.decompose import folder_to_make
-from diorama.pipelines.frames import FrameStream, Seen, Since
+from diorama.pipelines.frames import FrameStream, Since
 from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_open import Opening, settings_of
@@ -36,7 +36,7 @@ from diorama.pipelines.presets import Clip, DepthChoice, Look
 from diorama.pipelines.scene_page import scene_page
 from diorama.pipelines.schedule import Schedule, schedule
 from diorama.pipelines.spatial_config import SpatialConfig
-from diorama.pipelines.spatial_frames import Rig, Shot, posed_frames, rig_of, shot_of
+from diorama.pipelines.spatial_frames import Rig, Shot, SmallFrame, posed_frames, rig_of, shot_of, shrunk
 
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
@@ -172,10 +172,11 @@ class _Run:
         answers.check(estimator, plan.video[: int(plan.index[-1]) + 1])
         stream = FrameStream(plan, Look(convergence="0"), estimator, Timings(), lambda _: None)
         self.progress.begin("look: flow and depth", len(plan))
-        seen: list[Seen] = []
+        seen: list[SmallFrame] = []
         try:
             for frame in itertools.takewhile(lambda frame: frame.shot_start == 0, stream.seen(Since())):
-                seen.append(frame)
+                seconds = float(frame.tracked.frame.pts * plan.time_base)
+                seen.append(shrunk(frame, seconds, self.options.spatial))
                 self.progress.advance()
         finally:
             getattr(estimator, "close", lambda: None)()
@@ -184,8 +185,7 @@ class _Run:
         most = self.options.spatial.most_frames
         if len(seen) > most:
             self.progress.note(f"{most} of {len(seen)} frames, evenly apart (--most-frames)")
-        seconds = [float(frame.tracked.frame.pts * plan.time_base) for frame in seen]
-        return shot_of(seen, seconds, self.options.spatial)
+        return shot_of(seen, self.options.spatial)
 
     def _painter(self) -> Painter | None:
         if self.options.spatial.engine == "fast":

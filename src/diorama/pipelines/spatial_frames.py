@@ -42,30 +42,53 @@ class Shot:
     places: tuple[int, ...]
 
 
-def shot_of(seen: list[Seen], seconds: list[float], config: SpatialConfig) -> Shot:
-    """Frames evenly apart, at the size of the fit.
+@dataclass(frozen=True, eq=False)
+class SmallFrame:
+    """A frame at the size of the fit: all that is kept of it while a shot is read.
+
+    Attributes:
+        image: 8 bits.
+        inverse_depth: 0 to 1.
+        seconds: when it is shown.
+        place: its number in the clip.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    inverse_depth: Float32[np.ndarray, "h w"]
+    seconds: float
+    place: int
+
+
+def shrunk(seen: Seen, seconds: float, config: SpatialConfig) -> SmallFrame:
+    """A frame at the size of the fit."""
+    image = seen.tracked.frame.image
+    height, width = image.shape[:2]
+    small = min(config.width, width)
+    size = small, max(round(height * small / width), LEAST)
+    picture = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    full = upsample(seen.inverse_depth, image)
+    return SmallFrame(
+        np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA), np.float32),
+        seconds,
+        seen.place,
+    )
+
+
+def shot_of(frames: list[SmallFrame], config: SpatialConfig) -> Shot:
+    """Frames evenly apart.
 
     Raises:
         UsageError: no frames.
     """
-    if not seen:
+    if not frames:
         raise UsageError("no frame could be read", "spatial")
-    count = min(len(seen), config.most_frames)
-    chosen = np.unique(np.round(np.linspace(0, len(seen) - 1, count)).astype(int)).tolist()
-    height, width = seen[0].tracked.frame.image.shape[:2]
-    small = min(config.width, width)
-    size = small, max(round(height * small / width), LEAST)
-    frames, maps = [], []
-    for number in chosen:
-        image = seen[number].tracked.frame.image
-        picture = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
-        frames.append(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-        full = upsample(seen[number].inverse_depth, image)
-        maps.append(cv2.resize(full, size, interpolation=cv2.INTER_AREA))
-    start = seconds[chosen[0]]
-    times = np.array([seconds[number] - start for number in chosen], np.float32)
-    near = np.clip(np.stack(maps), 0, 1) + np.float32(FARTHEST)
-    return Shot(np.stack(frames), near.astype(np.float32), times, tuple(seen[number].place for number in chosen))
+    count = min(len(frames), config.most_frames)
+    chosen = [frames[i] for i in np.unique(np.round(np.linspace(0, len(frames) - 1, count)).astype(int))]
+    times = np.array([frame.seconds - chosen[0].seconds for frame in chosen], np.float32)
+    near = np.clip(np.stack([frame.inverse_depth for frame in chosen]), 0, 1) + np.float32(FARTHEST)
+    pictures = np.stack([frame.image for frame in chosen])
+    return Shot(pictures, near.astype(np.float32), times, tuple(frame.place for frame in chosen))
 
 
 @dataclass(frozen=True, eq=False)
