@@ -1,42 +1,57 @@
 """Times are counted where they are spent, once."""
 
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from diorama.core import timing
 from diorama.core.timing import Timings
 
 
-def slow(items: Iterator[int] | range, seconds: float) -> Iterator[int]:
+class Clock:
+    """Time passes only where a test lets it."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=found.perf_counter))
+    return found
+
+
+def slow(items: Iterator[int] | range, seconds: float, clock: Clock) -> Iterator[int]:
     for item in items:
-        time.sleep(seconds)
+        clock.now += seconds
         yield item
 
 
-def test_items_pass_and_time_adds_up() -> None:
+def test_items_pass_and_time_adds_up(clock: Clock) -> None:
     timings = Timings()
-    assert list(timings.stage("work", slow(range(5), 0.01))) == [0, 1, 2, 3, 4]
-    assert 0.05 <= timings.seconds["work"] < 1
-    before = timings.seconds["work"]
-    list(timings.stage("work", slow(range(5), 0.01)))
-    assert timings.seconds["work"] >= before + 0.05
+    assert list(timings.stage("work", slow(range(5), 0.25, clock))) == [0, 1, 2, 3, 4]
+    assert timings.seconds == {"work": 1.25}
+    list(timings.stage("work", slow(range(5), 0.25, clock)))
+    assert timings.seconds == {"work": 2.5}
 
 
-def test_time_of_the_consumer_is_not_counted() -> None:
+def test_time_of_the_consumer_is_not_counted(clock: Clock) -> None:
     timings = Timings()
     for _ in timings.stage("fast", range(5)):
-        time.sleep(0.02)
-    assert timings.seconds["fast"] < 0.02
+        clock.now += 1
+    assert timings.seconds == {"fast": 0.0}
 
 
-def test_an_inner_stage_is_not_counted_twice() -> None:
+def test_an_inner_stage_is_not_counted_twice(clock: Clock) -> None:
     timings = Timings()
-    inner = timings.stage("inner", slow(range(5), 0.02))
-    outer = timings.stage("outer", slow(inner, 0.004), minus="inner")
+    inner = timings.stage("inner", slow(range(5), 0.5, clock))
+    outer = timings.stage("outer", slow(inner, 0.25, clock), minus="inner")
     list(outer)
-    assert timings.seconds["inner"] >= 0.1
-    assert 0.02 <= timings.seconds["outer"] < 0.1
+    assert timings.seconds == {"inner": 2.5, "outer": 1.25}
 
 
 def test_an_empty_stage_and_a_failing_one_are_named() -> None:
