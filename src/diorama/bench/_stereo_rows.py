@@ -16,8 +16,10 @@ from diorama.bench._stereo_makers import (
     steadied,
     telea,
 )
+from diorama.bench._stereo_scene import SceneWay
 from diorama.bench._stereo_truth import StereoCase
 from diorama.diffusion.prior import Prior
+from diorama.geometry.fit import FitConfig
 from diorama.pipelines.matrix_config import Generative, MatrixSettings, Quality
 from diorama.pipelines.matrix_open import settings_of
 
@@ -40,7 +42,7 @@ class Row:
         way: what is done.
         depth: what it is told.
         told: all that its result depends on beside the clip and the code.
-        slow: whether it takes hours without a graphics card.
+        slow: whether it takes hours, or minutes a clip, without a graphics card.
     """
 
     name: str
@@ -82,6 +84,7 @@ def matrix_rows(prior: Prior, name: str) -> list[Row]:
         draft,
         balanced,
         release,
+        *([changed("unsteady", "balanced, not made steady", steadies=False)] if settings.steadies else []),
         changed("multiplane", "balanced, multi-plane warp", warp="multiplane"),
         changed("points", "the same without its clean-up", warp="points"),
         changed("noisy", f"balanced, depth off by {100 * NOISE:g} %", "noisy"),
@@ -96,7 +99,14 @@ def matrix_rows(prior: Prior, name: str) -> list[Row]:
         rows.append(_matrix("columns", "balanced, single views (no matrix)", way, settings, config, more=told))
     if settings.inject_every and not prior.reads_guess:
         rows.append(changed("no-injection", "balanced, without re-injection", inject_every=0))
-    return rows
+    return [*rows, _scene(prior, settings)]
+
+
+def _scene(prior: Prior, settings: MatrixSettings) -> Row:
+    config = FitConfig()
+    told = {"prior": prior.name, "settings": asdict(settings), "fit": asdict(config)}
+    title = "4D scene fitted to the matrix"
+    return Row("scene", title, SceneWay(prior, settings, config), told=told, slow=True)
 
 
 def _quality(prior: Prior, name: str, quality: Quality) -> Row:

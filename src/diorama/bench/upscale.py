@@ -1,7 +1,7 @@
 """How well clips in stereo are upscaled: right in each picture, the same for both eyes, and steady over time.
 
 Held-out clips of the theatre are halved and upscaled again. Where a surface is in the other eye and in the frame before
-is known, so what differs there is the upscaler's doing; the row of the truth tells what warping alone costs.
+is known; it is the errors of both places that are compared, since pictures alone agree best where both are grey.
 """
 
 import math
@@ -49,8 +49,8 @@ class UpscaleRow:
     Attributes:
         name: what it is.
         left, right: PSNR to the true pictures.
-        eyes: PSNR of the right eye to the left one brought to its pixels, where both see a surface.
-        steady: PSNR of the left eye to its frame before brought to its pixels, where both show a surface.
+        eyes: PSNR of the right eye's error to the left one's brought to its pixels, where both see a surface.
+        steady: PSNR of the left eye's error to that of its frame before, brought to its pixels.
         seconds: for both eyes of a frame.
     """
 
@@ -65,7 +65,7 @@ class UpscaleRow:
 def upscale_rows(
     count: int, progress: Progress | None = None, *, upscaler: Upscaler | None = None, frames: int = FRAMES
 ) -> list[UpscaleRow]:
-    """Rows of the truth and of four ways, means over clips.
+    """Rows of four ways, means over clips.
 
     Args:
         count: clips.
@@ -90,7 +90,7 @@ def upscale_rows(
 
 def upscale_table(rows: Sequence[UpscaleRow]) -> str:
     """A Markdown table."""
-    head = "| upscaled by | left, dB | right, dB | between eyes, dB | over time, dB | s a frame |"
+    head = "| upscaled by | left, dB | right, dB | errors between eyes, dB | errors over time, dB | s a frame |"
     lines = [
         f"| {row.name} | {row.left:.2f} | {row.right:.2f} | {row.eyes:.2f} | {row.steady:.2f} | {row.seconds:.2f} |"
         for row in rows
@@ -105,7 +105,6 @@ def _rows(seed: int, frames: int, upscaler: Upscaler) -> Iterator[UpscaleRow]:
     low = np.stack([[_halved(eye) for eye in pair] for pair in true])
     # From the left eye's pixels to the right: to the left of them, so disparity is the way back.
     disparity = -clip.maps[:frames, ::2, ::2, 0] / 2
-    yield _row("(the truth)", true, true, clip, 0.0)
     for name, way in (("bicubic", Cubic()), ("each picture alone", upscaler)):
         yield _timed(name, _apart(low, way), true, clip)
     known = [np.ascontiguousarray(shift) for shift in disparity]
@@ -138,12 +137,13 @@ def _timed(name: str, made: Iterator[tuple[np.ndarray, np.ndarray]], true: Film,
 def _row(name: str, made: Film, true: Film, clip: Takes, seconds: float) -> UpscaleRow:
     frames = len(made)
     across, before = clip.maps[frames : 2 * frames], clip.maps[2 * frames :]
+    wrong = made.astype(np.float32) - true
     return UpscaleRow(
         name,
         _psnr(made[:, 0], true[:, 0]),
         _psnr(made[:, 1], true[:, 1]),
-        float(np.nanmean([_along(pair[1], pair[0], way) for pair, way in zip(made, across, strict=True)])),
-        float(np.nanmean([_along(made[t + 1, 0], made[t, 0], way) for t, way in enumerate(before)])),
+        float(np.nanmean([_along(pair[1], pair[0], way) for pair, way in zip(wrong, across, strict=True)])),
+        float(np.nanmean([_along(wrong[t + 1, 0], wrong[t, 0], way) for t, way in enumerate(before)])),
         seconds,
     )
 
@@ -154,13 +154,13 @@ def _halved(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
 
 
 def _along(
-    here: UInt8[np.ndarray, "h w 3"], there: UInt8[np.ndarray, "h w 3"], way: Float32[np.ndarray, "h w 2"]
+    here: Float32[np.ndarray, "h w 3"], there: Float32[np.ndarray, "h w 3"], way: Float32[np.ndarray, "h w 2"]
 ) -> float:
-    """PSNR of a picture to another brought to its pixels, where the way is known; dB."""
+    """PSNR of numbers to others brought to their pixels, where the way is known; dB."""
     seen = np.isfinite(way).all(-1)
     x, y = places(np.nan_to_num(way).astype(np.float32))
-    carried = cv2.remap(there.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return _psnr(here[seen], np.clip(carried[seen], 0, 255))
+    carried = cv2.remap(there, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _psnr(here[seen], carried[seen])
 
 
 def _psnr(found: np.ndarray, true: np.ndarray) -> float:

@@ -63,6 +63,7 @@ class MatrixSettings:
         fixes_source: the source is not denoised.
         crops: only what is around holes is painted.
         borrows: background that other frames of the window show counts as known.
+        steadies: paint is averaged along the background's motion, with what other frames show there.
         guesses: what the network is given in holes is the fast engine's guess, not black.
         mixes: the main pass is the mean of columns and rows.
         outpaints: see `Generative`.
@@ -78,10 +79,16 @@ class MatrixSettings:
     fixes_source: bool = False
     crops: bool = False
     borrows: bool = False
+    steadies: bool = False
     guesses: bool = False
     mixes: bool = False
     outpaints: bool = False
     warp: Warp = "multiplane"
+
+    @property
+    def follows(self) -> bool:
+        """Whether the motion of the clip is wanted."""
+        return self.borrows or self.steadies
 
 
 RELEASE = MatrixSettings()
@@ -118,9 +125,15 @@ QUALITIES: dict[str, MatrixSettings] = {
 EMBEDDED: dict[str, MatrixSettings] = {
     "svg-release": RELEASE,
     "balanced": replace(
-        QUALITIES["balanced"], num_inference_steps=1, resamples=0, inject_every=0, mixes=True, outpaints=False
+        QUALITIES["balanced"],
+        num_inference_steps=1,
+        resamples=0,
+        inject_every=0,
+        mixes=True,
+        outpaints=False,
+        steadies=True,
     ),
-    "draft": replace(QUALITIES["draft"], num_views=2, num_inference_steps=1),
+    "draft": replace(QUALITIES["draft"], num_views=2, num_inference_steps=1, steadies=True),
 }
 """What the qualities mean to the embedded prior: it says the mean of what may be there in one step, more steps only add
 noise (docs/decisions.md), and its codec keeps holes to themselves."""

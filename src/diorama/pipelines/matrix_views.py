@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Float32, UInt8, UInt16
 from diorama.errors import UsageError
 from diorama.geometry.multiplane import multiplane_shift
 from diorama.geometry.warp import TEAR, Eye, eye_warp
+from diorama.perception.agree import borrow_agreed
 from diorama.perception.extend import edge_fill
-from diorama.perception.fill import borrow
 from diorama.perception.flow import dense_flow
 from diorama.perception.neighbours import Neighbour, compose_flow
 from diorama.pipelines.matrix_config import Layout, Warp
@@ -27,7 +27,33 @@ PLANES = 4
 Frames = UInt8[np.ndarray, "t h w 3"] | UInt16[np.ndarray, "t h w 3"]
 Maps = Float32[np.ndarray, "t h w"]
 Flow = Float32[np.ndarray, "sh sw 2"]
-Motions = Sequence[Sequence[tuple[int, Flow]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Motions:
+    """How the frames of a shot lead to each other.
+
+    Attributes:
+        ahead: from each frame but the last to the next one.
+        back: from each of those next ones to the one before.
+    """
+
+    ahead: tuple[Flow, ...] = ()
+    back: tuple[Flow, ...] = ()
+
+    def near(self, t: int) -> list[tuple[int, Flow]]:
+        """The frames that frame `t` may borrow from, counted from it, and the motion that leads there."""
+        if not self.ahead:
+            return []
+        return [(by, self._over(t, by)) for by in APART if 0 <= t + by <= len(self.ahead)]
+
+    def _over(self, start: int, by: int) -> Flow:
+        forward = self.ahead[start : start + by] if by > 0 else ()
+        first, *others = forward or [self.back[t - 1] for t in range(start, start + by, -1)]
+        total = first
+        for step in others:
+            total = compose_flow(total, step)
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +64,14 @@ class Views:
         shares: where each camera stands, in units of the whole parallax: to the right, and down.
         pictures: holes filled by the background beside them.
         known: what the clip shows.
+        shown: what the frame itself shows of that; the rest is borrowed.
         source: the view that is the clip itself; None in a ring.
     """
 
     shares: Float[np.ndarray, "v 2"]
     pictures: UInt8[np.ndarray, "v t h w 3"] | UInt16[np.ndarray, "v t h w 3"]
     known: Bool[np.ndarray, "v t h w"]
+    shown: Bool[np.ndarray, "v t h w"]
     source: int | None
 
 
@@ -99,12 +127,12 @@ def warp_views(
     columns = []
     for x, y in shares.tolist():
         seen = [
-            _seen(frames, t, disparity, inverse_depth, (x, y), warp, () if motions is None else motions[t])
+            _seen(frames, t, disparity, inverse_depth, (x, y), warp, () if motions is None else motions.near(t))
             for t in range(len(frames))
         ]
         columns.append([np.stack(each) for each in zip(*seen, strict=True)])
-    pictures, known = (np.stack(each) for each in zip(*columns, strict=True))
-    return Views(np.asarray(shares, float), pictures, known, sources[0] if sources else None)
+    pictures, known, shown = (np.stack(each) for each in zip(*columns, strict=True))
+    return Views(np.asarray(shares, float), pictures, known, shown, sources[0] if sources else None)
 
 
 def _seen(
@@ -115,8 +143,8 @@ def _seen(
     share: tuple[float, float],
     warp: Warp,
     motions: Sequence[tuple[int, Flow]],
-) -> tuple[np.ndarray, Bool[np.ndarray, "h w"]]:
-    """A frame from one camera, and what of it is known."""
+) -> tuple[np.ndarray, Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """A frame from one camera, what of it is known, and what of that it shows itself."""
     x, y = share
     eye: Eye = "right" if x >= 0 else "left"
     if warp == "subpixel" and y == 0:
@@ -125,26 +153,18 @@ def _seen(
         depth = 1 / (inverse_depth[t].astype(np.float64) + FARTHEST)
         planes = PLANES if warp != "points" else 0
         picture, known = multiplane_shift(frames[t], disparity[t], depth, share=share, num_planes=planes)
+    shown = known
     if motions and x != 0 and y == 0:
         near = [Neighbour(frames[t + by], disparity[t + by], flow) for by, flow in motions]
-        picture, known = borrow(picture, known, disparity[t], neighbours=near, eye=eye, share=min(abs(x), 1.0))
-    return edge_fill(picture, known, eye=eye), known
+        picture, known = borrow_agreed(picture, known, disparity[t], neighbours=near, eye=eye, share=min(abs(x), 1.0))
+    return edge_fill(picture, known, eye=eye), known, shown
 
 
 def motions_of(frames: UInt8[np.ndarray, "t h w 3"]) -> Motions:
-    """For each frame, which frames it may borrow from (counted from it), and the motion that leads there."""
+    """How the frames of a shot lead to each other; nothing where they are too few or too small to tell."""
     count = len(frames)
     if count < 2 or min(frames.shape[1:3]) < LEAST_FLOW:
-        return [()] * count
-    ahead = [dense_flow(frames[t], frames[t + 1]) for t in range(count - 1)]
-    back = [dense_flow(frames[t + 1], frames[t]) for t in range(count - 1)]
-    return [tuple((by, _motion(ahead, back, t, by)) for by in APART if 0 <= t + by < count) for t in range(count)]
-
-
-def _motion(ahead: Sequence[Flow], back: Sequence[Flow], start: int, by: int) -> Flow:
-    forward = [ahead[t] for t in range(start, start + by)]
-    steps = forward or [back[t - 1] for t in range(start, start + by, -1)]
-    total = steps[0]
-    for step in steps[1:]:
-        total = compose_flow(total, step)
-    return total
+        return Motions()
+    ahead = (dense_flow(frames[t], frames[t + 1]) for t in range(count - 1))
+    back = (dense_flow(frames[t + 1], frames[t]) for t in range(count - 1))
+    return Motions(tuple(ahead), tuple(back))

@@ -14,6 +14,7 @@ from diorama.pipelines.eyes import PLACES, Eyes
 from diorama.pipelines.frames import Seen, Viewed
 from diorama.pipelines.matrix_config import Layout
 from diorama.pipelines.matrix_fill import Painter
+from diorama.pipelines.matrix_steady import steadied
 from diorama.pipelines.matrix_store import Painted
 from diorama.pipelines.matrix_views import Motions, Views, camera_shares, motions_of, warp_views
 from diorama.pipelines.presets import Look
@@ -93,8 +94,8 @@ class Window:
 
     @cached_property
     def motions(self) -> Motions | None:
-        """Where frames may borrow from; None where the quality does not."""
-        return motions_of(self.small) if self.painter.settings.borrows else None
+        """How the small frames lead to each other; None where the quality does not ask."""
+        return motions_of(self.small) if self.painter.settings.follows else None
 
     @cached_property
     def views(self) -> Views:
@@ -107,10 +108,12 @@ class Window:
         if self.outpaints and not self.views.known.all():
             wide, beyond = self._beyond(None if before is None else before.beyond)
         pictures, known = wide.pictures.copy(), wide.known.copy()
+        done = 0 if before is None else before.paint.shape[1]
         if before is not None:
-            done = before.paint.shape[1]
             pictures[:, :done], known[:, :done] = before.paint, True
         made = self.painter.paint(pictures, known, source=self.views.source, numbers=self._numbers)
+        if self.painter.settings.steadies and self.motions is not None:
+            made = steadied(made, wide, self.motions, self._maps(self.size)[0], fixed=done)
         return Painted(made, beyond)
 
     @property
@@ -124,8 +127,9 @@ class Window:
         return disparity, np.stack([_resized(framed.inverse_depth, size) for framed in self.held])
 
     def _warped(self, frames: np.ndarray, size: tuple[int, int], shares: np.ndarray) -> Views:
-        warp, (disparity, inverse) = self.painter.settings.warp, self._maps(size)
-        return warp_views(frames, disparity, inverse, shares, warp=warp, motions=self.motions)
+        settings, (disparity, inverse) = self.painter.settings, self._maps(size)
+        motions = self.motions if settings.borrows else None
+        return warp_views(frames, disparity, inverse, shares, warp=settings.warp, motions=motions)
 
     def _beyond(self, before: Small | None) -> tuple[Views, Small]:
         """The clip continued beyond its sides by the prior, and what all cameras see of that (s2vg.md 1.7)."""
@@ -144,7 +148,8 @@ class Window:
         motions = motions_of(made) if settings.borrows else None
         found = warp_views(made, far, near, self.shares, warp=settings.warp, motions=motions)
         inner = (slice(None), slice(None), slice(None), slice(pad, pad + self.size[0]))
-        return Views(found.shares, found.pictures[inner], found.known[inner], found.source), made
+        masks = found.known[inner], found.shown[inner]
+        return Views(found.shares, found.pictures[inner], *masks, found.source), made
 
     def viewed(self, painted: Painted, wanted: Sequence[int]) -> Iterator[Viewed]:
         """The eyes of some frames at full size: every known pixel is the clip's own, bit for bit."""
@@ -155,7 +160,7 @@ class Window:
         for t in wanted:
             pictures, known = [], []
             for place, view in enumerate(shown):
-                sure = full.known[place, t]
+                sure = (full.shown if self.painter.settings.steadies else full.known)[place, t]
                 change = painted.paint[view, t].astype(np.int16) - self.views.pictures[view, t]
                 pictures.append(_corrected(full.pictures[place, t], sure, change))
                 known.append(sure)

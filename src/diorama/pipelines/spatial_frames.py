@@ -15,8 +15,9 @@ from diorama.perception.upsample import upsample
 from diorama.pipelines.frames import Seen
 from diorama.pipelines.matrix_config import Generative, Warp
 from diorama.pipelines.matrix_fill import Painter
+from diorama.pipelines.matrix_steady import steadied
 from diorama.pipelines.matrix_store import Painted, WindowStore
-from diorama.pipelines.matrix_views import FARTHEST, Views, camera_shares, motions_of, warp_views
+from diorama.pipelines.matrix_views import FARTHEST, Motions, Views, camera_shares, motions_of, warp_views
 from diorama.pipelines.spatial_config import SpatialConfig
 
 INVENTED = 0.5
@@ -136,17 +137,22 @@ def posed_frames(
     width = shot.frames.shape[2]
     disparity = (shot.inverse_depth * np.float32(FOCAL_WIDTHS * width * config.baseline)).astype(np.float32)
     asked: Warp = "subpixel" if painter is None else painter.settings.warp
-    kind: Warp = asked if config.layout == "middle" else "multiplane"
-    motions = motions_of(shot.frames) if painter is None or painter.settings.borrows else None
+    row = config.layout == "middle"
+    kind: Warp = asked if row else "multiplane"
+    motions = motions_of(shot.frames) if row and (painter is None or painter.settings.follows) else Motions()
     views = warp_views(
         shot.frames,
         disparity,
         shot.inverse_depth - np.float32(FARTHEST),
         rig.shares.astype(float),
         warp=kind,
-        motions=motions if config.layout == "middle" else None,
+        motions=motions if painter is None or painter.settings.borrows else None,
     )
-    pictures = views.pictures if painter is None else _painted(views, shot, painter, windows, progress)
+    pictures = views.pictures
+    if painter is not None:
+        pictures = _painted(views, shot, painter, windows, progress)
+        if painter.settings.steadies:
+            pictures = steadied(pictures, views, motions, disparity)
     weights = np.where(views.known, np.float32(1), np.float32(INVENTED))
     return PosedFrames(pictures, rig.cameras, shot.times, 1 / shot.inverse_depth, rig.source, weights)
 
