@@ -14,6 +14,7 @@ import pytest
 from diorama import catalog
 from diorama.cli import doctor
 from diorama.cli.doctor import Finding, examine, show
+from diorama.diffusion.prior_load import PRIORS
 
 FINE = "nothing that is needed is missing"
 
@@ -114,6 +115,45 @@ def test_broken_packages_raise_no_traceback(tmp_path: Path) -> None:
     assert re.search(r"^  av +BROKEN: no libav$", done.stdout, re.MULTILINE)
     assert re.search(r"to mend\n  av, FFmpeg, libx264, libx265, libsvtav1, ffv1\n    pip install", done.stdout)
     assert re.search(r"pip install --force-reinstall --no-deps --only-binary torch .torch", done.stdout)
+
+
+def test_what_ships_is_told_and_its_loss_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("scene-s", "upscale-s")
+    assert {found(examine(), name).found for name in names} == {"built in"}
+    monkeypatch.setattr(doctor.catalog, "folder_of", lambda weights: None)
+    text = show(examine())
+    for name in names:
+        assert re.search(rf"^  {name} +MISSING", text, re.MULTILINE)
+    assert re.search(r"to mend\n  scene-s, upscale-s\n    pip install --force-reinstall --no-deps diorama", text)
+
+
+def test_priors_are_told_where_they_lie_or_how_they_are_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert doctor.PRIORS == PRIORS
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    entry = catalog.find("animatediff-motion-v3", catalog.GENERATORS)
+    snapshot = tmp_path / f"models--{entry.source.replace('/', '--')}" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / entry.files[0]).write_bytes(b"")
+    findings = examine()
+    assert found(findings, entry.name).found == str(snapshot)
+    other = found(findings, "zeroscope-v2-576w")
+    assert (other.found, other.remedy) == ("", "diorama models get zeroscope-v2-576w")
+    assert other.said == "-  3673 MB, CC-BY-NC-4.0, no commercial use"
+
+
+def test_a_graphics_card_is_told_with_its_memory_or_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Card:
+        name, total_memory = "NVIDIA H200", 150_000_000_000
+
+    cuda = "torch.cuda."
+    monkeypatch.setattr(cuda + "device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert found(examine(), "gpu").said == "-  none that PyTorch can use, networks run on the CPU"
+    monkeypatch.setattr(cuda + "device_count", lambda: 1)
+    monkeypatch.setattr(cuda + "get_device_properties", lambda number: Card)
+    findings = examine()
+    assert found(findings, "cuda:0").found == "NVIDIA H200, 150 GB"
+    assert "gpu" not in [row["name"] for row in findings["sections"]["devices"]]
 
 
 def test_the_text_stands_in_columns() -> None:

@@ -208,6 +208,18 @@ def test_a_hub_upscaler_takes_the_place_of_the_embedded_one(tmp_path: Path, fact
         assert np.array_equal(left, right)
 
 
+def test_a_hub_upscaler_computes_where_it_is_told(hub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_by_name(str(hub_folder), device="cpu").network.device.type == "cpu"
+    with pytest.raises(ModelError, match=r"cannot use the device 'cuda:97'.*--device"):
+        open_by_name(str(hub_folder), device="cuda:97")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # auto would take it
+    assert open_hub(hub_folder, lambda text: None, "cpu").network.device.type == "cpu"
+    placed: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, place: placed.append(str(place)) or self)
+    open_hub(hub_folder, lambda text: None)
+    assert placed == ["cuda"]
+
+
 def test_a_hub_upscaler_of_four_cannot_give_two(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="with a model of 4"):
         upscale_mono([], open_hub(write_hub(tmp_path, upscale=4), lambda text: None), factor=2)

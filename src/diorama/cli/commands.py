@@ -127,7 +127,7 @@ class Reproduce:
                 overwrite=self.overwrite,
                 progress=progress,
             )
-        tell(self.common, result)
+        tell_made(self.common, result.files, result.extras, result.frames, result.seconds)
         return 0
 
 

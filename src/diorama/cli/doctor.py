@@ -39,6 +39,10 @@ OPTIONAL = {
     "scikit-video": "skvideo",
 }
 ENCODERS = ("libx264", "libx265", "libsvtav1", "ffv1")
+SHIPPED = ("scene-s", "upscale-s")
+"""Networks inside the package, of the generative engine and of upscaling."""
+PRIORS = ("zeroscope-v2-576w", "wan-2.1-t2v-1.3b", "sd15-pipeline", "animatediff-motion-v3")
+"""As in `diorama.diffusion.prior_load`, which needs torch to be imported."""
 _NO_GL = "pip install --force-reinstall --no-deps opencv-contrib-python-headless"
 
 
@@ -85,6 +89,7 @@ def examine() -> dict[str, Any]:
         "devices": _devices(libraries["torch"][0]),
         "codecs": _codecs(libraries["av"][0]),
         "depth models": _models(),
+        "priors and upscaler": _networks(),
     }
     return {
         "diorama": diorama.__version__,
@@ -107,7 +112,11 @@ def show(findings: dict[str, Any]) -> str:
     mend, add = (remedies(every, needed=needed) for needed in (True, False))
     lines += ["", *(["to mend", *_commands(mend)] if mend else ["nothing that is needed is missing"])]
     if add:
-        lines += ["", "to add, if you like (the folder of a model is what --depth is given)", *_commands(add)]
+        lines += [
+            "",
+            "to add, if you like (the folder of a model is what --depth or --prior is given)",
+            *_commands(add),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -175,15 +184,19 @@ def _optional(name: str) -> Finding:
 
 
 def _devices(torch: Any) -> Iterator[Finding]:
-    """Where depth networks can run."""
+    """Where networks can run."""
     yield Finding("cpu", f"{os.cpu_count()} cores")
     if torch is None:
         return
     try:
-        for number in range(torch.cuda.device_count()):
-            yield Finding(f"cuda:{number}", str(torch.cuda.get_device_name(number)))
-        if torch.backends.mps.is_available():
+        cards, apple = torch.cuda.device_count(), torch.backends.mps.is_available()
+        for number in range(cards):
+            card = torch.cuda.get_device_properties(number)
+            yield Finding(f"cuda:{number}", f"{card.name}, {card.total_memory / 1e9:.0f} GB")
+        if apple:
             yield Finding("mps", "there")
+        if not (cards or apple):
+            yield Finding("gpu", about="none that PyTorch can use, networks run on the CPU")
     except Exception as error:  # noqa: BLE001  a driver that does not fit; the CPU is there all the same
         yield Finding("gpu", "", _line(error))
 
@@ -208,5 +221,21 @@ def _models() -> Iterator[Finding]:
     for weights in catalog.WEIGHTS:
         place = found.get(weights.name, "")
         remedy = "" if place else f"hf download {weights.source} --local-dir {weights.name}"
-        use = "" if weights.commercial else ", no commercial use"
-        yield Finding(weights.name, place, remedy=remedy, about=f"{weights.megabytes} MB, {weights.licence}{use}")
+        yield Finding(weights.name, place, remedy=remedy, about=_about(weights))
+
+
+def _networks() -> Iterator[Finding]:
+    """What paints and enlarges: the networks that ship, and what ``--prior`` can name; others may lie in any folder."""
+    for name in SHIPPED:
+        there = catalog.folder_of(catalog.find(name, catalog.EMBEDDED)) is not None
+        remedy = "" if there else "pip install --force-reinstall --no-deps diorama"
+        yield Finding(name, "built in" if there else "", remedy=remedy, needed=True)
+    for weights in (catalog.find(name, catalog.GENERATORS) for name in PRIORS):
+        place = catalog.folder_of(weights)
+        remedy = "" if place else f"diorama models get {weights.name}"
+        yield Finding(weights.name, str(place or ""), remedy=remedy, about=_about(weights))
+
+
+def _about(weights: catalog.Weights) -> str:
+    use = "" if weights.commercial else ", no commercial use"
+    return f"{weights.megabytes} MB, {weights.licence}{use}"

@@ -54,4 +54,4 @@ def _middle(offered: np.ndarray, seen: Bool[np.ndarray, "n p"]) -> Float32[np.nd
     last = np.maximum(seen.sum(axis=0) - 1, 0)
     places = np.arange(offered.shape[1])
     low, high = order[last // 2, places], order[(last + 1) // 2, places]
-    return np.where(seen.any(axis=0)[:, None], (low + high) / 2, 0).astype(np.float32)
+    return np.where(np.asarray(seen.any(axis=0))[:, None], (low + high) / 2, 0).astype(np.float32)

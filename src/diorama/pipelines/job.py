@@ -23,6 +23,7 @@ from diorama.pipelines.finish import Ending, Facts, finish_film, finish_stills, 
 from diorama.pipelines.frames import Enlarge, FrameStream, Maker, Since
 from diorama.pipelines.output import Target, already_done, encoder_options, tags_of
 from diorama.pipelines.presets import StereoConfig
+from diorama.pipelines.recipe_models import models_of, name_of
 from diorama.pipelines.samples import SampleFolder
 from diorama.pipelines.schedule import Schedule
 from diorama.pipelines.work import Done, PieceWriter, WorkFolder
@@ -112,9 +113,10 @@ class Job:
     def _film(self, work: WorkFolder) -> Ending:
         encoding = self.config.encoding.resolved(self.target.path.suffix.lower(), self.plan.video.bits)
         estimator = self._estimator(work)
-        recipe = aside(lambda: self.recipe(answers.provenance(estimator)))  # hashing large inputs takes seconds
         try:
-            pieces = self._pieces(work, encoding, estimator)
+            stream = self._stream(work, estimator)  # opens the networks: what is wrong with them shows first
+            recipe = aside(lambda: self.recipe(models_of(self.config, estimator)))  # hashing takes seconds
+            pieces = self._pieces(work, encoding, stream)
         finally:
             getattr(estimator, "close", lambda: None)()
         for message in self.opened.damage:
@@ -127,11 +129,11 @@ class Job:
         estimator = self._estimator(work)
         with closing(self._stream(work, estimator).shown(Since())) as frames:
             shown = next(frames)
-        facts = self._facts(work, self.recipe(answers.provenance(estimator)))
+        facts = self._facts(work, self.recipe(models_of(self.config, estimator)))
         finish_stills(facts, shown.images)
         return write_reports(facts, iter([shown.record]))
 
-    def _pieces(self, work: WorkFolder, encoding: Encoding, estimator: DepthEstimator) -> list[Done]:
+    def _pieces(self, work: WorkFolder, encoding: Encoding, stream: FrameStream) -> list[Done]:
         streams = len(self.target.files)
         before = work.done(streams)
         since = Since()
@@ -144,7 +146,7 @@ class Job:
         if since.place >= len(self.plan):
             return before
         writer = PieceWriter(work, (self._spec(encoding),) * streams, encoding, self._frames_of_piece)
-        with closing(self._stream(work, estimator).shown(since)) as frames:
+        with closing(stream.shown(since)) as frames:
             pieces = writer.run(frames, before, self.progress)
         if not pieces:
             raise UsageError("no frame could be read", self.opened.path)
@@ -162,10 +164,12 @@ class Job:
         larger, eye = self.config.larger, self.config.look.source_eye
         if larger.upscale == 1:
             return None
-        from diorama.pipelines.upscale_frames import enlarged  # torch: only where it is asked for
+        from diorama.pipelines.upscale import open_by_name  # torch: only where it is asked for
+        from diorama.pipelines.upscale_frames import enlarged
 
-        every = self._frames_of_piece
-        return lambda viewed: enlarged(viewed, larger, seen_from=eye, every=every)
+        upscaler = open_by_name(larger.upscaler, self.note, device=self.config.depth.device)
+        factor, every = larger.upscale, self._frames_of_piece
+        return lambda viewed: enlarged(viewed, upscaler, factor=factor, seen_from=eye, every=every)
 
     @property
     def _frames_of_piece(self) -> int:
@@ -236,7 +240,7 @@ class Job:
 
     def models(self) -> dict[str, str]:
         """What answers each question, as the recipe keeps it."""
-        return answers.provenance(self._resolved(self.target.path.parent))
+        return models_of(self.config, self._resolved(self.target.path.parent))
 
     def recipe(self, models: dict[str, str]) -> Recipe:
         """This run as data; reads every input once for its hash."""
@@ -244,7 +248,7 @@ class Job:
         options = self.config.options()
         depth = self.config.depth.path
         if depth is not None and (depth / "config.json").is_file():
-            options["depth"] = depth.resolve().name  # a folder with a network: where it lies is nobody's business
+            options["depth"] = name_of(depth)  # a folder with a network: where it lies is nobody's business
         elif depth is not None:
             measured = Input.of(depth)
             if measured.name == inputs[0].name:  # a depth video called as the clip, in another folder
@@ -253,8 +257,8 @@ class Job:
             options["depth"] = measured.name
         for name in ("prior", "autoencoder", "upscaler"):  # where they lie is nobody's business
             if options[name] and Path(options[name]).is_dir():
-                options[name] = Path(options[name]).resolve().name
-        return Recipe("stereo", options, tuple(inputs), 0, diorama.__version__, models)
+                options[name] = name_of(Path(options[name]))
+        return Recipe("stereo", options, tuple(inputs), self.config.generative.seed, diorama.__version__, models)
 
     def fingerprint(self) -> str:
         """What an unfinished run is known by: its options, and name, size and date of its inputs."""

@@ -4,13 +4,14 @@ import re
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from diorama.errors import LimitError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.formats import FormatName
 from diorama.media.safe import Limits, local_path
 from diorama.pipelines.matrix_config import Generative
+from diorama.pipelines.recipe_options import config_of
 from diorama.pipelines.upscale_config import Upscale
 
 
@@ -217,17 +218,7 @@ class StereoConfig:
         Raises:
             UsageError: an unknown option, or a value of the wrong type or out of range.
         """
-        groups = {"look": Look, "depth": DepthChoice, "clip": Clip, "encoding": Encoding, "generative": Generative}
-        groups |= {"larger": Upscale}
-        known = {name: (group, hint) for group, kind in groups.items() for name, hint in get_type_hints(kind).items()}
-        values: dict[str, dict[str, Any]] = {group: {} for group in groups}
-        for name, value in options.items():
-            if name not in known:
-                raise UsageError(f"unknown option {name!r}", f"options.{name}", f"known: {', '.join(known)}")
-            group, hint = known[name]
-            _check_type(name, value, hint)
-            values[group][name] = value
-        return cls(**{group: kind(**values[group]) for group, kind in groups.items()})
+        return config_of(cls, options)
 
 
 def parse_time(text: str, option: str) -> float:
@@ -243,22 +234,3 @@ def parse_time(text: str, option: str) -> float:
     if not 1 <= len(parts) <= 3 or not all(isfinite(p) and p >= 0 for p in parts):
         raise UsageError(f"{text!r} is not a time", option, "give seconds or [hours:]minutes:seconds")
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))
-
-
-def _check_type(name: str, value: object, hint: object) -> None:
-    """A recipe's values come from outside: numbers where numbers belong, and so on."""
-    if not _fits(value, hint):
-        expected = getattr(hint, "__name__", str(hint).replace("typing.", ""))
-        raise UsageError(f"{value!r} does not fit", f"options.{name}", f"expected {expected}")
-
-
-def _fits(value: object, hint: object) -> bool:
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if get_args(hint):  # a union
-        return any(_fits(value, part) for part in get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else False

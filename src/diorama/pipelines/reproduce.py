@@ -1,19 +1,102 @@
 """Run a recipe again. The recipe is data: options are checked as if typed, inputs found only where allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from diorama import catalog
 from diorama.core.progress import Progress
 from diorama.errors import UsageError
+from diorama.media.fields import Scalar
 from diorama.media.recipe import Recipe, read_recipe, resolve_inputs
 from diorama.perception.answers import EMBEDDED, HUB
+from diorama.pipelines.generate_config import GenerateConfig
 from diorama.pipelines.presets import StereoConfig
-from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
+from diorama.pipelines.recipe_options import config_of
+from diorama.pipelines.stereo import StereoRun, stereo
 
 DEPTH = "depth"
-OWN = {"prior": EMBEDDED, "autoencoder": "", "upscaler": EMBEDDED}
-"""Folders of networks that a recipe may name, and what the package has in their place."""
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What a run made.
+
+    Attributes:
+        files: the outputs.
+        frames: how many were written.
+        seconds: wall clock.
+        extras: reports beside the outputs.
+        notes: what the user should know.
+    """
+
+    files: tuple[Path, ...]
+    frames: int
+    seconds: float
+    extras: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Order:
+    """A recipe that may be run.
+
+    Attributes:
+        options: as the recipe has them, networks replaced by those on this machine.
+        inputs: where the recipe's inputs are, by name, in its order.
+        target: the file to write.
+        overwrite: replace an existing one.
+        progress: told how far it is.
+    """
+
+    options: Mapping[str, Scalar]
+    inputs: Mapping[str, Path]
+    target: Path
+    overwrite: bool
+    progress: Progress | None
+
+
+def _stereo(order: Order) -> Reproduced:
+    if not order.inputs:
+        raise UsageError("a recipe without an input", "recipe", "it needs the clip it was made from")
+    source = next(iter(order.inputs.values()))
+    config, run = config_of(StereoConfig, order.options), StereoRun(overwrite=order.overwrite)
+    made = stereo(source, order.target, config, run=run, progress=order.progress)
+    return Reproduced(made.files, made.frames, made.seconds, made.extras, made.notes)
+
+
+def _generate(order: Order) -> Reproduced:
+    from diorama.pipelines.generate import generate  # torch: only where it is asked for
+
+    options = dict(order.options)
+    picture = options.pop("image", "")
+    if picture and picture not in order.inputs:
+        raise UsageError(f"it begins with the picture {picture!r}, which is none of its inputs", "recipe")
+    given = str(order.inputs[str(picture)]) if picture else ""  # words stay an option: they never name a file
+    config = config_of(GenerateConfig, options)
+    made = generate(given, order.target, config, overwrite=order.overwrite, progress=order.progress)
+    return Reproduced(made.files, made.frames, made.seconds, notes=made.notes)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command whose recipes can be run again.
+
+    Attributes:
+        again: does it.
+        networks: options that name networks, with what the package has in their place.
+    """
+
+    again: Callable[[Order], Reproduced]
+    networks: Mapping[str, str]
+
+
+COMMANDS: Mapping[str, Command] = {
+    "stereo": Command(_stereo, {DEPTH: EMBEDDED, "prior": EMBEDDED, "autoencoder": "", "upscaler": EMBEDDED}),
+    "generate": Command(_generate, {"prior": EMBEDDED}),
+}
+OTHERS = ("animate", "person", "rig")
+"""Commands that write recipes which only they themselves can run."""
 
 
 def reproduce(
@@ -24,7 +107,7 @@ def reproduce(
     allow_changed: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> StereoResult:
+) -> Reproduced:
     """Make an output again from the recipe it carries.
 
     Args:
@@ -37,51 +120,57 @@ def reproduce(
         progress: told how far the run is.
 
     Raises:
-        UsageError: a recipe of another command, unknown options, inputs that are missing or changed, or a depth that
-            is neither an input nor a network that is on this machine.
+        UsageError: a recipe of a command that is not in `COMMANDS`, unknown options, inputs that are missing or
+            changed, or a network that is neither an input nor on this machine.
         MediaError: no recipe there.
     """
     recipe = read_recipe(made)
-    if recipe.command != "stereo":
-        raise UsageError(f"a recipe of the command {recipe.command!r}", made, "this version reproduces: stereo")
-    if not recipe.inputs:
-        raise UsageError("a recipe without an input", made, "it needs the clip it was made from")
+    command = _command(recipe, made)
     told = dict(given or {})
     named = {item.name for item in recipe.inputs}
-    folders = {name: told.pop(name, None) for name in (DEPTH, *OWN) if name not in named}
+    folders = {name: told.pop(name, None) for name in command.networks if name not in named}
     found = resolve_inputs(recipe, made.parent, told, allow_changed=allow_changed)
-    answers = {DEPTH: _depth(recipe, found, folders.get(DEPTH))}
-    answers |= {name: _folder(recipe, name, folders.get(name), own) for name, own in OWN.items()}
-    config = StereoConfig.from_options({**recipe.options, **answers})
-    source = found[recipe.inputs[0].name]
-    target = output or _again(made)
-    return stereo(source, target, config, run=StereoRun(overwrite=overwrite), progress=progress)
+    options = dict(recipe.options)
+    for name, own in command.networks.items():
+        asked = options.get(name, own)
+        options[name] = str(folders.get(name) or _network(name, asked, own, found))
+    return command.again(Order(options, found, output or _again(made), overwrite, progress))
 
 
-def _depth(recipe: Recipe, found: Mapping[str, Path], weights: Path | None) -> str:
-    """What answers depth. A recipe may come from anyone, so it cannot choose files, folders or hubs by itself."""
-    if weights is not None:
-        return str(weights)
-    depth = recipe.options.get(DEPTH, EMBEDDED)
-    if isinstance(depth, str) and depth in found:
-        return str(found[depth])
-    if depth == EMBEDDED:
-        return EMBEDDED
-    here = {weights.name: str(folder) for weights, folder in catalog.models_found()}
-    name = catalog.DEFAULT_DEPTH if depth == HUB else depth
-    if isinstance(name, str) and name in here:  # never downloaded at a recipe's word
-        return here[name]
-    raise UsageError(f"the recipe asks for depth from {depth!r}", "recipe", "if you trust it: --input depth=PATH")
+def _command(recipe: Recipe, made: Path) -> Command:
+    if recipe.command in COMMANDS:
+        return COMMANDS[recipe.command]
+    fix = f"this version reproduces: {', '.join(COMMANDS)}"
+    if recipe.command in OTHERS:
+        fix = f"run diorama {recipe.command} with the options it lists; {fix}"
+    raise UsageError(f"a recipe of the command {recipe.command!r}", made, fix)
 
 
-def _folder(recipe: Recipe, name: str, given: Path | None, own: str) -> str:
-    """A network. A recipe cannot choose folders, or downloads, by itself."""
-    if given is not None:
-        return str(given)
-    asked = recipe.options.get(name, own)
+def _network(name: str, asked: Scalar, own: str, found: Mapping[str, Path]) -> str:
+    """What an option that names a network stands for here.
+
+    A recipe may come from anyone, so it cannot choose files, folders or downloads by itself: it gets what ships, one
+    of its own inputs as depth, or weights of the catalogue that are on this machine.
+    """
     if asked == own:
         return own
-    raise UsageError(f"the recipe asks for the network {asked!r}", "recipe", f"if you trust it: --input {name}=PATH")
+    if name == DEPTH and isinstance(asked, str) and asked in found:
+        return str(found[asked])
+    here = _depth_networks() if name == DEPTH else _generators()
+    if isinstance(asked, str) and asked in here:
+        return here[asked]
+    what = "depth from" if name == DEPTH else "the network"
+    raise UsageError(f"the recipe asks for {what} {asked!r}", "recipe", f"if you trust it: --input {name}=PATH")
+
+
+def _depth_networks() -> dict[str, str]:
+    here = {weights.name: str(folder) for weights, folder in catalog.models_found()}
+    return here | ({HUB: here[catalog.DEFAULT_DEPTH]} if catalog.DEFAULT_DEPTH in here else {})
+
+
+def _generators() -> dict[str, str]:
+    lying = {weights.name: catalog.folder_of(weights) for weights in catalog.GENERATORS}
+    return {name: str(folder) for name, folder in lying.items() if folder is not None}
 
 
 def _again(made: Path) -> Path:

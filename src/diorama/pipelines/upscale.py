@@ -48,13 +48,20 @@ class StereoFrame:
     first: bool = False
 
 
-def open_by_name(name: str = EMBEDDED, note: Callable[[str], None] = lambda text: None) -> Upscaler:
-    """The upscaler that an option names: "embedded", or a folder or hub name of Swin2SR; `note` gets its licence.
+def open_by_name(
+    name: str = EMBEDDED, note: Callable[[str], None] = lambda text: None, *, device: str = "auto"
+) -> Upscaler:
+    """The upscaler that an option names.
+
+    Args:
+        name: "embedded" (on the CPU, as embedded depth is), or a folder or hub name of Swin2SR.
+        note: told of the licence, and of a download.
+        device: where Swin2SR computes: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
-        ModelError: it is not found, or is no upscaler.
+        ModelError: it is not found, or is no upscaler; or there is no such device.
     """
-    return open_upscaler() if name == EMBEDDED else open_hub(name, note)
+    return open_upscaler() if name == EMBEDDED else open_hub(name, note, device)
 
 
 def upscale_stereo(

@@ -27,15 +27,16 @@ FAITH = 0.5
 """Share of a neighbour where its mask is 1; two of them share it."""
 
 
-def open_hub(name: str | Path, note: Callable[[str], None]) -> "HubUpscaler":
+def open_hub(name: str | Path, note: Callable[[str], None], device: str = "auto") -> "HubUpscaler":
     """A model from a local folder, the download cache, or the hub; see `diorama.perception.hub.locate`.
 
     Args:
         name: folder or hub name.
         note: told of the licence, and of a download.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", ...
 
     Raises:
-        ModelError: not found, of another family, damaged, or not for RGB at 2 or 4 times the size.
+        ModelError: not found, of another family, damaged, or not for RGB at 2 or 4 times the size; no such device.
     """
     folder = hub.locate(name, note)
     config = folder.config
@@ -43,9 +44,17 @@ def open_hub(name: str | Path, note: Callable[[str], None]) -> "HubUpscaler":
     if folder.family in CLASSES and (factor not in FACTORS or head in WITHOUT or config.get("num_channels", 3) != 3):
         what = f"a model of the factor {factor!r} with the head {head!r}"
         raise ModelError(what, folder.path, "choose one of RGB pictures at 2 or 4 times the size")
-    network = hub.load(folder, CLASSES).to("cuda" if torch.cuda.is_available() else "cpu")
     note(folder.terms)
-    return HubUpscaler(network, int(factor), folder.path)
+    return HubUpscaler(_placed(hub.load(folder, CLASSES), device), int(factor), folder.path)
+
+
+def _placed(network: Any, device: str) -> Any:
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        return network.to(chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise ModelError(f"cannot use the device {chosen!r} ({reason})", "--device", "use cpu") from error
 
 
 @dataclass(frozen=True, eq=False)
