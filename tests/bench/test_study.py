@@ -81,8 +81,9 @@ def test_the_page_holds_every_pair_once_and_no_name(results: list[str], tmp_path
     Tags().feed(text)
     assert "img" not in Tags.found
     assert "default-src 'none'" in text
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="exists") as refused:
         make_study(StudyConfig(tuple(results), str(tmp_path / "study")))
+    assert "overwrite" not in str(refused.value)  # the command has no such option
 
 
 def test_order_and_sides_come_from_the_seed(results: list[str], tmp_path: Path) -> None:
@@ -295,10 +296,37 @@ def test_the_page_asks_in_a_browser(results: list[str], tmp_path: Path) -> None:
     assert shown.count("<video") == 2
 
 
-def browsed(page: Path, profile: Path) -> str:
+COVERED = """<script>
+addEventListener("load", () => {
+  const covered = new Set();
+  for (let at = 0; at === 0 || at < document.documentElement.scrollHeight; at += 40) {
+    window.scrollTo(0, at);
+    for (const part of document.querySelectorAll("button, select, input")) {
+      const { left, top, width, height } = part.getBoundingClientRect(), [x, y] = [left + width / 2, top + height / 2];
+      const found = width && document.elementFromPoint(x, y); // null beyond the window
+      if (found && !part.contains(found) && !found.contains(part)) covered.add(part.id || part.name);
+    }
+  }
+  document.getElementById("told").textContent = `covered: [${[...covered]}]`;
+});
+</script>"""
+"""Tells what can be pressed and has something else over it, wherever the page is scrolled to."""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("size", ["1000,640", "500,844"])
+def test_nothing_covers_what_can_be_pressed(size: str, results: list[str], tmp_path: Path) -> None:
+    study = make_study(StudyConfig(tuple(results), str(tmp_path / "study")))
+    text = study.page.read_text(encoding="utf-8").replace("</body>", COVERED + "</body>")
+    page = study.page.with_name("covered.html")
+    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text), encoding="utf-8")
+    assert "covered: []" in browsed(page, tmp_path / "profile", f"--window-size={size}")
+
+
+def browsed(page: Path, profile: Path, *more: str) -> str:
     """What Chromium makes of a page."""
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-    flags += ["--virtual-time-budget=3000"]
+    flags += ["--virtual-time-budget=3000", *more]
     command = [str(CHROMIUM), *flags, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 

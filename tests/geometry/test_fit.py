@@ -287,6 +287,8 @@ def moving(seed: int, count: int = 40, nodes: int = 7, keys: int = 3) -> MovingG
 
 def test_led_gaussians_equal_the_values_and_gradients_those_of_torch() -> None:
     value = moving(0)
+    sides = np.where(np.arange(len(value.nodes)) % 2, -1, 1).astype(np.float32)[:, None]
+    value = replace(value, turns=value.turns * sides)  # q and -q turn alike, but sum to nothing
     arrays = (value.rest.means, value.rest.quats, value.shifts[1], value.turns[1])
     fast = [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
     means, quats = Follow.apply(*fast, torch.from_numpy(value.nodes), (value.links, value.weights))
@@ -298,7 +300,10 @@ def test_led_gaussians_equal_the_values_and_gradients_those_of_torch() -> None:
     nodes = torch.from_numpy(value.nodes).double()
     away = slow[0][:, None] - nodes[links]
     led = (weights * ((matrices(slow[3])[links] @ away[..., None])[..., 0] + (nodes + slow[2])[links])).sum(dim=1)
-    turn = functional.normalize((weights * slow[3][links]).sum(dim=1), dim=1)
+    linked = slow[3][links]
+    most = torch.take_along_dim(linked, weights.argmax(dim=1)[:, None], dim=1)
+    flips = torch.where((linked * most).sum(dim=-1, keepdim=True) < 0, -1.0, 1.0)
+    turn = functional.normalize((weights * flips * linked).sum(dim=1), dim=1)
     w, x, y, z = turn.unbind(dim=1)
     left = torch.stack([w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w], dim=1).view(-1, 4, 4)
     turned = (left @ slow[1][..., None])[..., 0]
@@ -341,12 +346,30 @@ def test_learned_motion_begins_as_it_was_given_and_a_new_network_moves_nothing()
     value = moving(2)
     still = Still.of(value, np.full(len(value), 0.01, np.float32))
     told = NodeMotion.of(value, np.full(7, 0.01, np.float32), value.nodes).told(still)
+    motion = NodeMotion.of(value, np.full(7, 0.01, np.float32), value.nodes)
     for time in (0.0, 0.7, 2.0):
+        for found, true in zip(motion.at(time), value.nodes_at(time), strict=True):
+            assert np.allclose(found.detach().numpy(), true, atol=1e-5)
         assert np.allclose(told.at(time).means, value.at(time).means, atol=1e-4)
         assert np.allclose(told.at(time).opacities, value.at(time).opacities, atol=1e-4)
     network = MlpMotion.of(value, 0).told(still)
     assert np.array_equal(network.at(0.0).means, network.at(1.3).means)
     assert np.allclose(network.at(0.4).means, value.rest.means, atol=1e-6)
+
+
+def test_signs_of_turns_say_nothing() -> None:
+    value = moving(6)
+    other = replace(value, turns=value.turns * np.where(np.arange(7) % 2, -1, 1).astype(np.float32)[:, None])
+    for time in (0.0, 0.6, 2.0):
+        one, two = value.at(time), other.at(time)
+        assert np.allclose(one.means, two.means, atol=1e-5)
+        assert np.allclose(np.abs((one.quats * two.quats).sum(axis=1)), 1, atol=1e-5)
+        led = []
+        for each in (value, other):
+            arrays = (each.rest.means, each.rest.quats, *each.nodes_at(time), each.nodes)
+            led.append(Follow.apply(*map(torch.from_numpy, arrays), (each.links, each.weights)))
+        assert torch.allclose(led[0][0], led[1][0], atol=1e-5)
+        assert torch.allclose((led[0][1] * led[1][1]).sum(dim=1).abs(), torch.ones(len(value)), atol=1e-5)
 
 
 def test_turns_told_keep_to_one_side() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from diorama.core.gaussians import Gaussians
 from diorama.core.rotations import multiply, normalize, to_matrix
 from diorama.errors import DamagedMediaError, DioramaError, LimitError, MediaError, UsageError
-from diorama.media.mesh._gltf_file import BUDGETS
+from diorama.media.mesh._gltf_file import BUDGETS, FILE_BYTES
 from diorama.media.splat import (
     _numbers,
     glb,
@@ -182,6 +182,30 @@ def test_no_gaussians_and_too_many_are_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(_numbers, "MOST_BYTES", 100)
     with pytest.raises(LimitError, match="the limit"):
         read_splats(tmp_path / "b.splat")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_may_be_written_may_be_read_and_no_more(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, _ = FORMATS[name]
+    monkeypatch.setattr(_numbers, "MOST", 4)
+    monkeypatch.setitem(BUDGETS, "vertices", 3)  # meshes have a limit of their own
+    write(tmp_path / name, some(4))
+    found = read_splats(tmp_path / name)
+    assert isinstance(found, Gaussians)
+    assert len(found) == 4
+    with pytest.raises(UsageError, match="give 1 to 4"):
+        write(tmp_path / name, some(5))
+    monkeypatch.setattr(_numbers, "MOST", 3)
+    with pytest.raises(LimitError, match="4 Gaussians, the limit is 3"):
+        read_splats(tmp_path / name)
+
+
+def test_the_largest_glb_fits_what_any_glb_may_hold() -> None:
+    numbers = 3 + 4 + 3 + 1 + 3
+    assert _numbers.MOST * numbers <= BUDGETS["numbers in accessors"]
+    assert _numbers.MOST * (4 * numbers + 4 * 2) <= FILE_BYTES - 4096  # plain colours are 16-bit
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -324,6 +324,25 @@ def test_eyes_take_turns_and_the_film_plays(browser: Browser, film: Path, tmp_pa
 
 
 @needs_chromium
+def test_the_page_says_that_it_loads_until_a_picture_is_there(browser: Browser, film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(clip_page(film_of(film), title="Eyes", data=film.read_bytes()), encoding="utf-8")
+    waiting = "{ const now = requestAnimationFrame; requestAnimationFrame = (act) => { window.go = () => now(act); }; }"
+    script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=waiting)["identifier"]
+    try:
+        browser.call("Page.navigate", url=path.as_uri())
+        browser.wait(
+            f"location.href === {json.dumps(path.as_uri())} && document.getElementById('film')?.readyState > 1"
+        )
+        assert browser.do("document.documentElement.dataset.state") is None
+        assert "Loading" in browser.do("document.getElementById('loading').innerText")
+        browser.wait("(window.go?.(), document.documentElement.dataset.state === 'ready')")
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    assert browser.do("document.getElementById('loading').hidden")
+
+
+@needs_chromium
 def test_hostile_texts_are_text_and_damage_is_told(browser: Browser, tmp_path: Path) -> None:
     page = clip_page(Film("video/webm", told=EVIL), title=EVIL, data=b"no film")
     (tmp_path / "evil.html").write_text(page, encoding="utf-8")
@@ -331,3 +350,4 @@ def test_hostile_texts_are_text_and_damage_is_told(browser: Browser, tmp_path: P
     assert browser.do("document.title") == EVIL
     assert browser.do("document.querySelectorAll('img').length") == 0
     assert "cannot play" in browser.do("document.getElementById('notice').textContent")
+    assert browser.do("document.getElementById('loading').hidden")

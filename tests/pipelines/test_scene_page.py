@@ -142,7 +142,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     found.close()
 
 
-CLEAR = np.s_[100:340, :]
+CLEAR = np.s_[112:340, :]
 """Rows of the page that no bar covers."""
 
 
@@ -167,19 +167,24 @@ def blobs(count: int = 9, seed: int = 1) -> Gaussians:
 
 
 def moving(rest: Gaussians | None = None) -> MovingGaussians:
-    """Two seconds; some follow a node that shifts and turns, some both, and one comes and goes."""
+    """Two seconds; some follow a node that shifts and turns, some both, and one comes and goes.
+
+    The nodes' turns stand on opposite sides: q and -q turn alike, but sum to nothing.
+    """
     rest = blobs() if rest is None else rest
     count, times = len(rest), np.array([0, 0.5, 1.25, 2], np.float32)
     nodes = np.array([[0, 0, 3], [0.4, 0.2, 2.5]], np.float32)
     shifts, turns = np.zeros((4, 2, 3), np.float32), np.zeros((4, 2, 4))
     shifts[:, 1] = [(0, 0, 0), (0.5, -0.1, 0.1), (-0.3, 0.2, 0.3), (0, 0.1, 0)]
     turns[..., 0], turns[:, 1, 1:] = 1, [(0, 0, 0), (0, 0.4, 0.2), (0.3, 0, -0.2), (0, 0, 0.5)]
+    turns = normalize(turns).astype(np.float32)
+    turns[:, 1] *= -1
     share = np.linspace(0, 1, count, dtype=np.float32)
     there = np.full((count, 2), np.inf, np.float32)
     there[:, 0], there[-1] = 1, (1.2, 0.3)
     links = np.tile(np.array([0, 1], np.int32), (count, 1))
     weights = np.stack([1 - share, share], axis=1)
-    return MovingGaussians(rest, times, nodes, shifts, normalize(turns).astype(np.float32), links, weights, there)
+    return MovingGaussians(rest, times, nodes, shifts, turns, links, weights, there)
 
 
 def scene() -> Scene4d:
@@ -331,6 +336,132 @@ def test_bytes_hold_what_they_say() -> None:
     table = np.frombuffer(raw, "<u4", count * 12, 4 + length).reshape(count, 12)
     assert np.array_equal(np.ascontiguousarray(table[:, :3]).view("<f4"), blobs().means)
     assert np.ascontiguousarray(table[:, 6:8]).view("<f2")[:, :3] == pytest.approx(np.log(blobs().scales), abs=2e-3)
+
+
+def soft(means: np.ndarray, scale: float = 0.02, opacity: float = 0.9) -> Gaussians:
+    count = len(means)
+    turns, ones = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)), np.ones((count, 3), np.float32)
+    shares = np.full(count, opacity, np.float32)
+    return Gaussians(means.astype(np.float32), turns, np.float32(scale) * ones, shares, 0.8 * ones)
+
+
+def joined(*parts: Gaussians) -> Gaussians:
+    names = ("means", "quats", "scales", "opacities", "colors")
+    return Gaussians(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def ball(count: int = 400, stretch: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+    """Points on an ellipsoid away from the origin."""
+    away = np.random.default_rng(4).normal(size=(count, 3))
+    return away / np.linalg.norm(away, axis=1, keepdims=True) * stretch + [7, -3, 20]
+
+
+def seen_from_a_camera() -> np.ndarray:
+    """What a camera at the origin sees of a floor, a wall and something near."""
+    y, x = np.mgrid[:36, :64] + 0.5
+    z = np.where((x < 20) & (y > 12), 1.0, np.where(y > 24, 40 / (y - 20), 10))
+    return np.stack([(x - 32) / 88 * z, (y - 18) / 88 * z, z], axis=-1).reshape(-1, 3)
+
+
+FRAMED: dict[str, tuple[Gaussians, int]] = {
+    "ball": (soft(ball()), 400),
+    "ball among faint strays": (joined(soft(ball()), soft(40 * ball(80), opacity=0.05)), 400),
+    "ball with a few strays": (joined(soft(ball()), soft(ball(3) * -9)), 400),
+    "wide": (soft(ball(stretch=(6, 0.5, 1))), 400),
+    "high": (soft(ball(stretch=(0.3, 4, 2))), 400),
+    "from a camera": (soft(seen_from_a_camera(), 0.005), 36 * 64),
+    "one": (soft(np.array([[3.0, 2.0, 1.0]]), 0.5), 1),
+    "all in one place": (soft(np.zeros((20, 3)), 1e-4), 20),
+    "next to invisible": (soft(ball(), opacity=0.0), 400),
+    "far away": (soft(1e6 * ball(), 1e4), 400),
+}
+
+
+@pytest.mark.parametrize("name", FRAMED)
+def test_a_scene_without_cameras_fills_the_picture_and_nothing_much_is_cut(name: str) -> None:
+    gaussians, count = FRAMED[name]
+    ready = data.page_scene(gaussians)
+    (pixels,), (depths,) = ready.view.project(gaussians.means[:count].astype(float))
+    size = np.array([ready.view.width, ready.view.height])
+    assert (depths > 0).all()
+    assert ready.depth > 0
+    assert ((pixels > 0) & (pixels < size)).all(axis=1).mean() > 0.97
+    reach = 2 * ready.view.Ks[0, 0, 0] * gaussians.scales[:count, :1] / depths[:, None]
+    fills = ((pixels + reach).max(axis=0) - (pixels - reach).min(axis=0)) / size
+    assert 0.8 < fills.max() < 1.1
+
+
+@needs_chromium
+@pytest.mark.parametrize("size", [(1000, 640), (390, 844)])
+@pytest.mark.parametrize("name", ["ball among faint strays", "wide", "high", "from a camera"])
+def test_a_scene_without_cameras_fills_any_window(
+    name: str, size: tuple[int, int], browser: Browser, tmp_path: Path
+) -> None:
+    gaussians, count = FRAMED[name]
+    (tmp_path / "a.html").write_text(scene_page(gaussians[:count], title="x"), encoding="utf-8")
+    resized(browser, size)
+    try:
+        browser.open((tmp_path / "a.html").as_uri())
+        browser.do("for (const part of document.querySelectorAll('.bar, .view > *:not(canvas)')) part.hidden = true")
+        browser.do("document.querySelector('.view').style.background = '#000'")
+        lit = browser.seen().max(axis=-1) > 40
+    finally:
+        resized(browser, SIZE)
+    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    box = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1]) / size
+    assert box.max() > 0.7
+    assert np.concatenate([lit[0], lit[-1], lit[:, 0], lit[:, -1]]).mean() < 0.02
+
+
+def resized(browser: Browser, size: tuple[int, int]) -> None:
+    more = {"deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], **more)
+
+
+COVERED = """[...document.querySelectorAll("button, select, input")].filter((part) => {
+    const { left, top, width, height } = part.getBoundingClientRect();
+    if (!width) return false;
+    const found = document.elementFromPoint(left + width / 2, top + height / 2);
+    return !(found && (part.contains(found) || found.contains(part)));
+}).map((part) => part.id)"""
+"""Names of what can be pressed, were there nothing over it or were it inside the window."""
+
+
+@needs_chromium
+@pytest.mark.parametrize("size", [(1000, 640), (390, 844)])
+def test_nothing_covers_what_can_be_pressed(size: tuple[int, int], page: Browser) -> None:
+    resized(page, size)
+    long = "a name of a scene that takes two lines of the narrow window"
+    try:
+        page.do(f"document.querySelector('h1').textContent = {json.dumps(long)}")
+        page.put("eyes", "parallel")
+        page.do("document.getElementById('help').click()")
+        assert page.do(COVERED) == []
+        bottom = page.do("document.getElementById('keys').getBoundingClientRect().bottom")
+        assert bottom <= page.do("document.getElementById('player').getBoundingClientRect().top")
+    finally:
+        page.do("document.getElementById('help').click()")
+        resized(page, SIZE)
+
+
+@needs_chromium
+def test_a_page_says_that_it_loads_until_it_shows_something(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(scene_page(scene(), title="Blobs", poster=picture()), encoding="utf-8")
+    slow = "{ const now = fetch; fetch = (...all) => new Promise((go) => { window.go = () => go(now(...all)); }); }"
+    script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=slow)["identifier"]
+    try:
+        browser.call("Page.navigate", url=path.as_uri())
+        browser.wait(f"location.href === {json.dumps(path.as_uri())} && window.go !== undefined")
+        assert browser.do("document.documentElement.dataset.state") is None
+        assert "Loading" in browser.do("document.getElementById('loading').innerText")
+        assert browser.seen()[110, 350].tolist() == [200, 40, 30]  # the poster
+        browser.do("window.go()")
+        browser.wait("document.documentElement.dataset.state === 'ready'")
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    assert browser.do("document.getElementById('loading') ?? document.getElementById('poster')") is None
+    assert np.abs(browser.seen()[CLEAR] - (200, 40, 30)).max() > 100
 
 
 @pytest.fixture(scope="module")
@@ -502,6 +633,11 @@ def test_a_sequence_shows_each_frame_in_its_time(browser: Browser, tmp_path: Pat
         assert np.argmax(seen.sum(axis=0)) == channel
         assert np.sort(seen.max(axis=0))[1] < 8  # the other frames are not seen
     assert browser.do("document.getElementById('time').max") == "1.5"
+    assert browser.do("document.getElementById('numbers').textContent") == "4 Gaussians in each of 3 moments · 1.5 s"
+    uneven = scene_page(SplatSequence((blobs(4), blobs(2))), title="x")
+    (tmp_path / "uneven.html").write_text(uneven, encoding="utf-8")
+    browser.open((tmp_path / "uneven.html").as_uri())
+    assert browser.do("document.getElementById('numbers').textContent").startswith("2 to 4 Gaussians in each of 2")
 
 
 @needs_chromium
@@ -517,6 +653,7 @@ def test_hostile_texts_are_text_and_damage_is_told(browser: Browser, tmp_path: P
     (tmp_path / "cut.html").write_text(text.replace(raw, raw[:-64]), encoding="utf-8")
     browser.open((tmp_path / "cut.html").as_uri())
     assert browser.do("document.documentElement.dataset.state") == "error"
+    assert browser.do("document.getElementById('loading')") is None
     assert "cannot be shown" in browser.do("document.getElementById('notice').textContent")
 
 
@@ -528,6 +665,7 @@ def test_without_webgl_the_page_says_so_and_shows_the_poster(tmp_path: Path) -> 
         (tmp_path / "page.html").write_text(text, encoding="utf-8")
         plain.open((tmp_path / "page.html").as_uri())
         assert plain.do("document.documentElement.dataset.state") == "plain"
+        assert plain.do("document.getElementById('loading')") is None
         assert "WebGL 2" in plain.do("document.getElementById('notice').innerText")
         assert plain.do("document.getElementById('play').disabled")
         assert plain.seen()[110, 350].tolist() == [200, 40, 30]

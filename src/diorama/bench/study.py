@@ -135,6 +135,9 @@ def make_study(config: StudyConfig) -> Study:
         UsageError: results that do not belong together, or an output that exists.
         MediaError: a film that cannot be read.
     """
+    out = local_path(config.out)
+    if out.exists() or out.is_symlink():  # answers may already rest on it: it is never replaced
+        raise UsageError("the output exists", out, "choose another name, or move it away")
     films, salt = films_of(config.paths), secrets.token_hex(16)
     codes = {(m, c): _code(salt, m, c) for m, clips in films.items() for c in clips}
     trials = _trials(films, codes, config)
@@ -143,7 +146,6 @@ def make_study(config: StudyConfig) -> Study:
         codes[m, c]: f"{codes[m, c]}{path.suffix.lower()}" for m, clips in films.items() for c, path in clips.items()
     }
     study = hashlib.sha256(salt.encode()).hexdigest()[:16]
-    out = local_path(config.out)
     with atomic_folder(out) as folder:
         (folder / PAGE / "media").mkdir(parents=True)
         for (method, clip), code in codes.items():

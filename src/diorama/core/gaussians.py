@@ -137,12 +137,7 @@ class MovingGaussians:
         Raises:
             UsageError: a time that is not finite.
         """
-        if not isfinite(time):
-            raise UsageError(f"a time of {time} seconds", "MovingGaussians.at", "give a finite one")
-        keys, shares = cubic(self.times, time)
-        shifts = np.einsum("k,knc->nc", shares, self.shifts[keys])
-        turns = np.einsum("k,knc->nc", shares, self.turns[keys])
-        turns = turns / np.linalg.norm(turns, axis=1, keepdims=True)
+        shifts, turns = self.nodes_at(time)
         rest = self.rest
         away = rest.means[:, None] - self.nodes[self.links]
         led = np.einsum("gkij,gkj->gki", to_matrix(turns)[self.links], away) + (self.nodes + shifts)[self.links]
@@ -155,6 +150,19 @@ class MovingGaussians:
             quats=(quats / np.linalg.norm(quats, axis=1, keepdims=True)).astype(np.float32),
             opacities=(rest.opacities * self._there(time)).astype(np.float32),
         )
+
+    def nodes_at(self, time: float | int) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "n 4"]]:
+        """Shifts (metres) and turns (unit length) of the nodes at a time in seconds.
+
+        Raises:
+            UsageError: a time that is not finite.
+        """
+        if not isfinite(time):
+            raise UsageError(f"a time of {time} seconds", "MovingGaussians", "give a finite one")
+        keys, shares = cubic(self.times, time)
+        shifts = np.einsum("k,knc->nc", shares, self.shifts[keys])
+        turns = np.einsum("k,knc->nc", shares, self.turns[keys])
+        return shifts, turns / np.linalg.norm(turns, axis=1, keepdims=True)
 
     def _on_one_side(self, turns: Float32[np.ndarray, "g k 4"]) -> Float32[np.ndarray, "g k 4"]:
         """Turns of linked nodes, signed as the strongest link's: q and -q turn alike but sum to nothing."""

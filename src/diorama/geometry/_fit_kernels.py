@@ -13,6 +13,26 @@ TAPS = 11
 _U = tuple(np.uint64(i) for i in range(TAPS))
 
 
+@njit(nogil=True, cache=True, inline="always")
+@no_type_check
+def _main_turn(g, links, weights, turns):
+    """The turn of the node that a Gaussian follows most, of the first of equals."""
+    best = 0
+    for k in range(1, links.shape[1]):
+        if weights[g, k] > weights[g, best]:
+            best = k
+    n = links[g, best]
+    return turns[n, 0], turns[n, 1], turns[n, 2], turns[n, 3]
+
+
+@njit(nogil=True, cache=True, inline="always", error_model="numpy")
+@no_type_check
+def _signed(share, turns, n, most):
+    """The share with which a node's turn counts: q and -q turn alike, but sum to nothing unless one is flipped."""
+    along = turns[n, 0] * most[0] + turns[n, 1] * most[1] + turns[n, 2] * most[2] + turns[n, 3] * most[3]
+    return -share if along < 0 else share
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def follow(first, last, rest, quats, links, weights, nodes, shifts, turns, matrices, means, turned):
@@ -26,6 +46,7 @@ def follow(first, last, rest, quats, links, weights, nodes, shifts, turns, matri
     for g in range(first, last):
         x, y, z = np.float32(0), np.float32(0), np.float32(0)
         w, a, b, c = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        most = _main_turn(g, links, weights, turns)
         for k in range(links.shape[1]):
             n, share = links[g, k], weights[g, k]
             p, q, r = rest[g, 0] - nodes[n, 0], rest[g, 1] - nodes[n, 1], rest[g, 2] - nodes[n, 2]
@@ -33,10 +54,11 @@ def follow(first, last, rest, quats, links, weights, nodes, shifts, turns, matri
             x += share * (m[0] * p + m[1] * q + m[2] * r + nodes[n, 0] + shifts[n, 0])
             y += share * (m[3] * p + m[4] * q + m[5] * r + nodes[n, 1] + shifts[n, 1])
             z += share * (m[6] * p + m[7] * q + m[8] * r + nodes[n, 2] + shifts[n, 2])
-            w += share * turns[n, 0]
-            a += share * turns[n, 1]
-            b += share * turns[n, 2]
-            c += share * turns[n, 3]
+            signed = _signed(share, turns, n, most)
+            w += signed * turns[n, 0]
+            a += signed * turns[n, 1]
+            b += signed * turns[n, 2]
+            c += signed * turns[n, 3]
         means[g, 0], means[g, 1], means[g, 2] = x, y, z
         length = 1 / max(np.sqrt(w * w + a * a + b * b + c * c), np.float32(1e-12))
         w, a, b, c = w * length, a * length, b * length, c * length
@@ -57,16 +79,18 @@ def follow_back(
         x, y, z = to_means[g, 0], to_means[g, 1], to_means[g, 2]
         w, a, b, c = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         p, q, r = np.float32(0), np.float32(0), np.float32(0)
+        most = _main_turn(g, links, weights, turns)
         for k in range(links.shape[1]):
             n, share = links[g, k], weights[g, k]
             m = matrices[n]
             p += share * (m[0] * x + m[3] * y + m[6] * z)
             q += share * (m[1] * x + m[4] * y + m[7] * z)
             r += share * (m[2] * x + m[5] * y + m[8] * z)
-            w += share * turns[n, 0]
-            a += share * turns[n, 1]
-            b += share * turns[n, 2]
-            c += share * turns[n, 3]
+            signed = _signed(share, turns, n, most)
+            w += signed * turns[n, 0]
+            a += signed * turns[n, 1]
+            b += signed * turns[n, 2]
+            c += signed * turns[n, 3]
         to_rest[g, 0], to_rest[g, 1], to_rest[g, 2] = p, q, r
         length = 1 / max(np.sqrt(w * w + a * a + b * b + c * c), np.float32(1e-12))
         w, a, b, c = w * length, a * length, b * length, c * length
@@ -96,10 +120,11 @@ def follow_back(
             out[SHIFT] += sx
             out[SHIFT + 1] += sy
             out[SHIFT + 2] += sz
-            out[TURN] += share * dw
-            out[TURN + 1] += share * da
-            out[TURN + 2] += share * db
-            out[TURN + 3] += share * dc
+            signed = _signed(share, turns, n, most)
+            out[TURN] += signed * dw
+            out[TURN + 1] += signed * da
+            out[TURN + 2] += signed * db
+            out[TURN + 3] += signed * dc
             out[MATRIX] += sx * p
             out[MATRIX + 1] += sx * q
             out[MATRIX + 2] += sx * r

@@ -69,7 +69,7 @@ class NodeMotion:
         return moved - nodes, torch.nn.functional.normalize(turns, dim=-1)
 
     def at(self, time: float) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"]]:
-        """Shifts and turns at a time in seconds, as `MovingGaussians` has them."""
+        """Shifts and turns at a time in seconds; `MovingGaussians.nodes_at` of what is learned, differentiable."""
         keys, shares = cubic(self.start.times, time)
         shifts, turns = self.at_keys(torch.from_numpy(keys.astype(np.int64)))
         if len(keys) == 1:

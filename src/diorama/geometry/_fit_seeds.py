@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
 from diorama.core.camera import Cameras
-from diorama.core.gaussians import Gaussians, MovingGaussians, cubic
+from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.core.rotations import to_matrix
 from diorama.errors import UsageError
 from diorama.geometry._fit_nodes import Nodes, links_of, marks_of
@@ -157,12 +157,10 @@ def _at_rest(
     time: float,
 ) -> Float[np.ndarray, "g 3"]:
     """Where Gaussians rest that are at these places at a time; undoes `MovingGaussians.at`."""
-    keys, shares = cubic(moving.times, time)
-    shifts = np.einsum("k,knc->nc", shares, moving.shifts[keys])
-    turns = np.einsum("k,knc->nc", shares, moving.turns[keys])
-    turns = to_matrix((turns / np.linalg.norm(turns, axis=1, keepdims=True)).astype(np.float64))
-    fixed = moving.nodes + shifts - np.einsum("nij,nj->ni", turns, moving.nodes)
-    turn = np.einsum("gk,gkij->gij", weights, turns[links])
+    shifts, turns = moving.nodes_at(time)
+    matrices = to_matrix(turns.astype(np.float64))
+    fixed = moving.nodes + shifts - np.einsum("nij,nj->ni", matrices, moving.nodes)
+    turn = np.einsum("gk,gkij->gij", weights, matrices[links])
     return np.linalg.solve(turn, (world - np.einsum("gk,gkc->gc", weights, fixed[links]))[..., None])[..., 0]
 
 

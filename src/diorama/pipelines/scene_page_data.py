@@ -14,12 +14,13 @@ import json
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt32
+from jaxtyping import Int64, UInt32
 
 from diorama.core.camera import Cameras
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.errors import UsageError
 from diorama.media.splat import Scene4d, SplatSequence
+from diorama.pipelines.scene_page_view import framing, screen, sway_of
 from diorama.pipelines.web_page import MOST_INSIDE
 
 STILL, MOVING = 2, 3
@@ -29,14 +30,9 @@ LINKS = 4
 MOST_NODES = 1 << 16
 FPS = 12.0
 """Frames a second of sequences that do not say."""
-PARALLAX = 0.025
-"""Between near and far in stereo at first, as a share of the picture's width."""
-_BASES = (0.002, 0.1)
 _TEXEL = 16
 _ALWAYS = 60_000.0
 _SPAN = 1e-3
-_BESIDE = 0.05
-"""How far sideways the view sways where no other views are known, as a share of the distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +106,9 @@ def page_scene(scene: Gaussians | MovingGaussians | SplatSequence | Scene4d) -> 
         given = scene.times if isinstance(scene, SplatSequence) else None
         times = given or tuple(number / fps for number in range(len(kept)))
     starts = np.cumsum([0, *(len(rows) for rows in chosen)]).tolist()
-    view = cameras[:1] if cameras is not None else _view_of(shown)
-    depth, base = _depth(shown, view)
-    sway, fitted, left_out = _sway(cameras, depth), cameras is not None, total - len(table)
+    view = cameras[:1] if cameras is not None else framing(shown)
+    depth, base = screen(shown, view)
+    sway, fitted, left_out = sway_of(cameras, depth), cameras is not None, total - len(table)
     return PageScene(table, moving, tuple(starts), times, view, depth, base, sway, fps, fitted, left_out)
 
 
@@ -197,44 +193,3 @@ def _links(moving: MovingGaussians) -> UInt32[np.ndarray, "g 4"]:
         there[:] = (moving.presence - [moving.times[0], 0]) / max(moving.seconds, _SPAN)
     table[:, 3] = there.clip(-_ALWAYS, _ALWAYS).astype("<f2").view("<u4")[:, 0]
     return table
-
-
-def _view_of(gaussians: Gaussians) -> Cameras:
-    """A camera before the scene that sees most of it."""
-    middle = np.median(gaussians.means.astype(np.float64), axis=0)
-    reach = float(np.quantile(np.linalg.norm(gaussians.means - middle, axis=1), 0.8)) + float(
-        np.median(gaussians.scales.max(axis=1))
-    )
-    viewmat = np.eye(4)
-    viewmat[:3, 3] = -middle + [0, 0, 2.5 * reach]
-    return Cameras(viewmat[None], np.array([[[900.0, 0, 480], [0, 900, 320], [0, 0, 1]]]), 640, 960)
-
-
-def _depth(gaussians: Gaussians, view: Cameras) -> tuple[float, float]:
-    """Where the screen is to be (metres), and a baseline (share of that) by which near and far are `PARALLAX` apart.
-
-    Both by what stands in the middle of the picture; the depth is the mean of the inverse ones, as the eyes measure.
-    """
-    pixels, depths = view.project(gaussians.means.astype(np.float64))
-    away: Float[np.ndarray, "g 2"] = np.abs(pixels[0] / [view.width, view.height] - 0.5)
-    before = (depths[0] > 0) & (gaussians.opacities > 0.1)
-    central = before & (np.nan_to_num(away, nan=9).max(axis=1) < 0.35)
-    for chosen in (central, before, depths[0] > 0):
-        if chosen.any():
-            near = 1 / depths[0][chosen]
-            depth = float(1 / near.mean())
-            least, most = np.quantile(near, [0.02, 0.98]) * depth * float(view.Ks[0, 0, 0]) / view.width
-            return depth, float(np.clip(PARALLAX / max(most - least, _SPAN), *_BASES))
-    return 1.0, PARALLAX
-
-
-def _sway(cameras: Cameras | None, depth: float) -> tuple[float, float, float, float]:
-    x = y = (0.0, 0.0)
-    if cameras is not None:
-        local = (cameras.centers - cameras.centers[0]) @ cameras.viewmats[0, :3, :3].T
-        x, y = ((float(local[:, axis].min()), float(local[:, axis].max())) for axis in (0, 1))
-    if x[1] - x[0] < _SPAN * depth:
-        x = (-_BESIDE * depth, _BESIDE * depth)
-    if y[1] - y[0] < _SPAN * depth:
-        y = (0.1 * x[0], 0.1 * x[1]) if x[0] < 0 < x[1] else (-0.05 * (x[1] - x[0]), 0.05 * (x[1] - x[0]))
-    return (*x, *y)

@@ -110,7 +110,9 @@ def _facts(scene: Splats) -> dict[str, str]:
     if isinstance(scene, Gaussians):
         return {"Gaussians": f"{len(scene):,}"}
     if isinstance(scene, SplatSequence):
-        return {"Frames": str(len(scene)), "Gaussians": f"{sum(len(frame) for frame in scene.frames):,} in all"}
+        least, most = (pick(map(len, scene.frames)) for pick in (min, max))
+        held = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        return {"Moments": str(len(scene)), "Gaussians": f"{held} each"}
     return _of_scene(scene)
 
 

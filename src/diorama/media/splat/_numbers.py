@@ -15,7 +15,7 @@ from diorama.media.safe import regular_file
 MOST_BYTES = 1 << 30
 """Of a file."""
 MOST = 8_000_000
-"""Gaussians in a file."""
+"""Gaussians in a file of any kind, read or written."""
 AGAIN = "export or copy it again"
 HARMONIC = 0.28209479177387814
 """The spherical harmonic of degree 0: colour = 0.5 + HARMONIC * coefficient."""

@@ -98,16 +98,16 @@ def _gaussians(document: Document) -> Gaussians:
         for primitive in mesh.get("primitives", []):
             document.spend("primitives", 1)
             if EXTENSION in primitive.get("extensions", {}):
-                placed = _moved(_primitive(document, primitive), _TURNED @ rest[number])
-                count = checked_count(count + len(placed), document.path)
-                found.append(placed)
+                found.append(_moved(_primitive(document, primitive, count), _TURNED @ rest[number]))
+                count += len(found[-1])
     if not found:
         raise MediaError("no Gaussians in it", document.path, f"give a GLB file with {EXTENSION}")
     names = ("means", "quats", "scales", "opacities", "colors")
     return Gaussians(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
 
 
-def _primitive(document: Document, primitive: Any) -> Gaussians:
+def _primitive(document: Document, primitive: Any, before: int) -> Gaussians:
+    """The Gaussians of a primitive; `before` is how many were read before it."""
     if primitive.get("mode") != POINTS:
         raise ValueError("Gaussians that are not points")
     said, attributes = primitive["extensions"][EXTENSION], primitive["attributes"]
@@ -120,7 +120,7 @@ def _primitive(document: Document, primitive: Any) -> Gaussians:
             raise MediaError(what, document.path, "export them again")
 
     means = as_floats(document, attributes["POSITION"], (3,))
-    document.spend("vertices", len(means))
+    checked_count(before + len(means), document.path)
 
     def read(key: str, width: int) -> Float32[np.ndarray, "g c"]:
         found = as_floats(document, attributes[_named(key)], (width,))

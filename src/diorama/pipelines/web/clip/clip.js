@@ -36,6 +36,11 @@
     $("notice").hidden = false;
   }
 
+  function loaded(state) {
+    $("loading").hidden = true;
+    root.dataset.state = state;
+  }
+
   /** Where each eye is in the film, and how wide its picture is for its height. */
   function eyes() {
     const layout = $("layout").value, half = layout.startsWith("half-"), whole = film.videoWidth / film.videoHeight || 16 / 9;
@@ -95,7 +100,7 @@
     if (!dirty && $("way").value !== "wiggle") return;
     dirty = false;
     paint(now);
-    root.dataset.state = "ready";
+    loaded("ready");
   }
 
   function clock() {
@@ -126,7 +131,7 @@
   for (const event of ["timeupdate", "play", "pause", "durationchange", "seeked", "volumechange"]) film.addEventListener(event, clock);
   film.addEventListener("error", () => {
     notice("This browser cannot play the film: it does not know its codec, or the file is damaged. Chromium and Firefox play H.264, VP9 and AV1.");
-    root.dataset.state = "error";
+    loaded("error");
   });
   canvas.addEventListener("webglcontextlost", () => notice("The browser has taken the graphics card away from this page. Load it again."));
   document.addEventListener("keydown", (event) => {
@@ -145,7 +150,7 @@
   clock();
   arrange();
   if (!mix) {
-    root.dataset.state = "plain";
+    loaded("plain");
     return;
   }
   new ResizeObserver(resize).observe(canvas);

@@ -16,12 +16,15 @@
     $("numbers").textContent = "";
     notice(`The scene cannot be shown: ${error.message}`);
     for (const part of document.querySelectorAll("button, select, input")) part.disabled = true;
+    $("loading").remove();
     root.dataset.state = "error";
     return;
   }
   $("scene").remove();
-  const told = [`${scene.count.toLocaleString("en")} Gaussians`];
-  if (scene.leftOut) told.push(`the ${scene.leftOut.toLocaleString("en")} least seen are left out`);
+  const counts = scene.starts.slice(1).map((end, frame) => end - scene.starts[frame]), number = (value) => value.toLocaleString("en");
+  const [least, most] = [Math.min, Math.max].map((pick) => counts.reduce((a, b) => pick(a, b)));
+  const told = [`${least < most ? `${number(least)} to ` : ""}${number(most)} Gaussians${scene.frames > 1 ? ` in each of ${scene.frames} moments` : ""}`];
+  if (scene.leftOut) told.push(`the ${number(scene.leftOut)} least seen are left out`);
   if (scene.span > 0) told.push(`${scene.span.toFixed(1)} s`);
   $("numbers").textContent = told.join(" · ");
   $("player").hidden = !(scene.span > 0);
@@ -37,7 +40,7 @@
     notice("This page draws with WebGL 2, which this browser does not offer or has turned off. Try another browser, or turn on "
       + "hardware acceleration.");
   }
-  if (stage) $("poster")?.remove();
+  if (!stage) $("loading").remove();
   for (const part of document.querySelectorAll("button, select, input")) part.disabled = stage === null && part.id !== "help";
 
   function seek(to) {
@@ -127,7 +130,7 @@
   eyes();
   run(!calm);
   sway(!calm && stage !== null);
-  root.dataset.state = stage === null ? "plain" : "ready";
+  if (!stage) root.dataset.state = "plain";
 
   let before = performance.now(), since = before, pictures = 0;
   (function tick(now) {
@@ -135,6 +138,11 @@
     before = now;
     if (playing) advance(seconds);
     if (stage?.draw(camera.tick(seconds), spent)) pictures++;
+    if (stage?.shown() && root.dataset.state !== "ready") { // until then the poster stays, and the page says that it loads
+      $("poster")?.remove();
+      $("loading").remove();
+      root.dataset.state = "ready";
+    }
     if (now - since > 1000) {
       $("rate").textContent = pictures > 1.5 * (now - since) / 1000 ? ` · ${Math.round(1000 * pictures / (now - since))} pictures/s` : "";
       [since, pictures] = [now, 0];

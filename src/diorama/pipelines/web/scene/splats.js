@@ -44,11 +44,12 @@ const Splats = (() => {
         vec4 weights = bytes(third.z), mixed = vec4(0.0);
         weights /= dot(weights, vec4(1.0));
         vec3 led = vec3(0.0);
+        vec4 strongest = node(2 * links.x); // the links stand in order of their weights
         for (int k = 0; k < 4; k++) {
           if (weights[k] == 0.0) continue;
           vec4 q = node(2 * links[k]);
           led += weights[k] * (rotation(q) * mean + node(2 * links[k] + 1).xyz);
-          mixed += weights[k] * q;
+          mixed += dot(q, strongest) < 0.0 ? -weights[k] * q : weights[k] * q; // q and -q turn alike
         }
         mean = led;
         turn = rotation(normalize(mixed)) * turn;

@@ -8,6 +8,7 @@ const Stage = (() => {
     ${Gl.DUBOIS}
     void main() { color = vec4(dubois(texture(left, at).rgb, texture(right, at).rgb), 1.0); }`;
   const GROUND = [0.075, 0.09, 0.115], SLOW = 55, RATIOS = [1, 0.7, 0.5];
+  const BARS = 128; // pixels above and below, together, that buttons cover: a scene without a picture to match is fitted between
 
   /** Whether the browser draws with WebGL 2. */
   const able = () => Gl.context(document.createElement("canvas")) !== null;
@@ -18,10 +19,10 @@ const Stage = (() => {
     const splats = Splats.create(gl, scene), { made, at } = Gl.program(gl, Gl.WHOLE, MIX), bare = gl.createVertexArray();
     const nodes = new Float32Array(8 * scene.nodes.count), near = 0.02 * scene.depth;
     const eyes = [0, 1].map(() => ({ frame: gl.createFramebuffer(), texture: Gl.texture(gl, gl.LINEAR) }));
-    let dirty = true, wanted = true, time = NaN, mode = "one", base = 0.03, ratio = 0, late = 0, drawn = 0;
+    let dirty = true, wanted = true, time = NaN, mode = "one", base = 0.03, ratio = 0, late = 0, drawn = 0, arranged = false, shown = false;
     const sort = Sort.create(scene, (rows) => {
       splats.arrange(rows);
-      dirty = true;
+      dirty = arranged = true;
     });
 
     const share = () => (scene.nodes.count && scene.span > 0 ? (time - scene.first) / scene.span : 0);
@@ -53,7 +54,8 @@ const Stage = (() => {
     /** Draw what an eye sees that stands aside of the camera by some metres; the point looked at stays where it is. */
     function eye(aside, x, width, height) {
       const { turn, shift } = camera.pose(), [fx, fy, cx, cy] = scene.K, [wide, high] = scene.size;
-      const fit = Math.min(width / wide, height / high), wider = 0.3 * (scene.fitted ? Math.max(1, fit * fit) : 1);
+      const bars = scene.fitted ? 0 : Math.min(0.4, BARS / (canvas.clientHeight || 1));
+      const fit = Math.min(width / wide, (1 - bars) * height / high), wider = 0.3 * (scene.fitted ? Math.max(1, fit * fit) : 1);
       const lens = [fx * fit, fy * fit, (width - wide * fit) / 2 + cx * fit + fx * fit * aside / camera.depth(), (height - high * fit) / 2 + cy * fit];
       const view = [turn[0], turn[3], turn[6], 0, turn[1], turn[4], turn[7], 0, turn[2], turn[5], turn[8], 0, shift[0] - aside, shift[1], shift[2], 1];
       splats.draw({ x, width, height, view, lens, wider, near, share: share() });
@@ -127,6 +129,7 @@ const Stage = (() => {
       if (late > 8) coarser(ratio + 1);
       dirty = false;
       paint();
+      shown = arranged;
       return true;
     }
 
@@ -151,7 +154,7 @@ const Stage = (() => {
     new ResizeObserver(resize).observe(canvas);
     resize();
     seek(scene.first);
-    return { draw, picture, seek, show };
+    return { draw, picture, seek, show, shown: () => shown };
   }
 
   return { able, create };
