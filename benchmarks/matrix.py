@@ -33,7 +33,7 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("what is known is renewed at every fourth level", {"inject_every": 4}),
     ("four views", {"num_views": 4}),
     ("20 levels", {"num_inference_steps": 20}),
-    ("fewer resamplings", {"resamples": 2, "late_resamples": 1}),
+    ("fewer resamplings", {"resamples": 2, "late_resamples": 1, "spatial_resamples": 2}),
     ("crops around holes", {"crops": True}),
     ("background is borrowed, guesses in place of black, one warp", {"borrows": True, "guesses": True}),
 )

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from table import markdown
 
-SUITES = ("warp", "fill", "depth", "pipeline", "figures", "theatre", "people", "diffusion", "options")
+SUITES = (
+    *("warp", "fill", "depth", "pipeline", "figures", "theatre", "people", "diffusion", "options"),
+    *("splat", "matrix", "spatial"),
+)
 TARGET = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

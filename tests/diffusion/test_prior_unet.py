@@ -395,11 +395,25 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(zeroscope, mon
         load_prior(zeroscope, device="cpu")
 
 
+def test_a_codec_without_room_tells_it(zeroscope, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    prior = load_prior(zeroscope, device="cpu")
+    monkeypatch.setattr("diorama.diffusion.prior_unet.encode_video", full)
+    monkeypatch.setattr("diorama.diffusion.prior_unet.decode_video", full)
+    for work, given in ((prior.encode, torch.zeros(3, 3, 8, 8)), (prior.decode, torch.zeros(4, 3, 4, 4))):
+        with pytest.raises(OutOfMemoryError, match=r"memory for 3 pictures and their latents — codec — give fewer"):
+            work(given)
+
+
 def test_what_is_asked_for_is_checked(zeroscope, tmp_path):
     with pytest.raises(UsageError, match="guidance -1"):
         load_prior(zeroscope, guidance_scale=-1, device="cpu")
     with pytest.raises(UsageError, match="no device toaster"):
         load_prior(zeroscope, device="toaster")
+    with pytest.raises(UsageError, match="no device meta"):
+        load_prior(zeroscope, device="meta")
     with pytest.raises(UsageError, match="0 sampling steps"):
         load_prior(zeroscope, device="cpu").ladder(0)
     with pytest.raises(ModelError, match="no such folder"):

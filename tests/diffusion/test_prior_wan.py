@@ -24,8 +24,9 @@ from diorama.diffusion.prior import Prior
 from diorama.diffusion.prior_load import load_prior
 from diorama.diffusion.prior_parts import NEGATIVE
 from diorama.diffusion.prior_text import umt5_tokens, umt5_vectors
+from diorama.diffusion.prior_wan import WanPrior
 from diorama.diffusion.sample import descend, sample
-from diorama.errors import ModelError, UsageError
+from diorama.errors import ModelError, OutOfMemoryError, UsageError
 
 PROMPT, SAFE = "a cat", "diffusion_pytorch_model.safetensors"
 SHIFT = 3.0
@@ -171,6 +172,50 @@ def test_the_codec_is_that_of_the_pipeline(wan, prior):
         prior.encode(frames[:8])
     with pytest.raises(UsageError, match="24x16"):
         prior.encode(frames[..., :24])
+
+
+def roomy(prior, monkeypatch, side, error):
+    """The same prior with a codec of its own, whose networks take pictures up to a side."""
+    vae = codec()
+    vae.load_state_dict(prior.vae.state_dict())
+    for network, pixels in ((vae.encoder, 1), (vae.decoder, 8)):
+
+        def limited(x, *args, work=network.forward, pixels=pixels, **kwargs):
+            if max(x.shape[-2:]) * pixels > side:
+                raise error
+            return work(x, *args, **kwargs)
+
+        monkeypatch.setattr(network, "forward", limited)
+    return WanPrior(prior.transformer, vae, prior.context, 1)
+
+
+FULL = [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["cuda", "cpu"])
+def test_a_codec_without_room_goes_on_in_tiles_and_then_gives_up(prior, monkeypatch, caplog, error):
+    frames = torch.rand(5, 3, 16, 272, generator=torch.Generator().manual_seed(0))
+    known = torch.randn(4, 2, 2, 34, generator=torch.Generator().manual_seed(0))
+    tiles = roomy(prior, monkeypatch, 10_000, error)
+    tiles.vae.enable_tiling()
+    some = roomy(prior, monkeypatch, 256, error)
+    for name, given in (("encode", frames), ("decode", known)):
+        assert torch.equal(getattr(some, name)(given), getattr(tiles, name)(given))
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory: the codec goes on in tiles of 256 pixels, which may show seams"
+    ]
+    none = roomy(prior, monkeypatch, 8, error)
+    with pytest.raises(OutOfMemoryError, match=r"memory for 5 pictures of 272x16 — codec — give fewer frames"):
+        none.encode(frames)
+    with pytest.raises(OutOfMemoryError, match=r"memory for 2 latent frames of 34x2 — codec"):
+        none.decode(known)
+
+
+def test_other_errors_of_the_codec_stay_what_they_are(prior, monkeypatch):
+    broken = roomy(prior, monkeypatch, 8, RuntimeError("mat1 and mat2 do not fit"))
+    with pytest.raises(RuntimeError, match="mat1"):
+        broken.decode(torch.zeros(4, 1, 2, 4))
+    assert not broken.vae.use_tiling
 
 
 def test_it_makes_a_small_film(prior):

@@ -1,7 +1,9 @@
 """Clips from a seed, from words, from a picture; what is refused."""
 
 import json
-from dataclasses import dataclass
+import tracemalloc
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,6 +67,11 @@ def zeroscope(tmp_path_factory):
     return folder
 
 
+def clip_of(*args, **kwargs):
+    """All frames at once."""
+    return np.concatenate(list(made_by(*args, progress=Silent(), **kwargs)))
+
+
 def quick(folder, **more):
     return GenerateConfig(prior=str(folder), num_inference_steps=2, device="cpu", **more)
 
@@ -109,7 +116,7 @@ def test_the_same_seed_gives_the_same_frames_and_words_and_seeds_change_them(zer
     one, other = (load_prior(zeroscope, prompt=prompt, device="cpu", guidance_scale=1) for prompt in "ab")
 
     def made(prior=one, seed=0, frames=2):
-        return made_by(prior, quick(zeroscope, frames=frames, seed=seed), (8, 8), first=None, progress=Silent())
+        return clip_of(prior, quick(zeroscope, frames=frames, seed=seed), (8, 8), first=None)
 
     first = made()
     assert np.array_equal(first, made())
@@ -123,7 +130,7 @@ def test_a_picture_is_the_first_frame(zeroscope, tmp_path):
     prior = load_prior(zeroscope, device="cpu", guidance_scale=1)
     kept = prior.decode(prior.encode(torch.from_numpy(image).permute(2, 0, 1)[None] / 255))
     expected = (kept[0].permute(1, 2, 0) * 255).round().numpy()
-    made = made_by(prior, quick(zeroscope, frames=3), (16, 24), first=image, progress=Silent())
+    made = clip_of(prior, quick(zeroscope, frames=3), (16, 24), first=image)
     assert np.abs(made[0] - expected).max() <= 1
     assert not np.array_equal(made[0], made[1])
     Image.fromarray(image).resize((96, 32)).save(tmp_path / "picture.png")
@@ -184,19 +191,19 @@ def test_any_prior_makes_any_number_of_frames():
     assert isinstance(Oracle(), Prior)
     for frames in (1, 2, 5, 6, 30):
         config = GenerateConfig(frames=frames, num_inference_steps=3)
-        made = made_by(Oracle(), config, (8, 12), first=None, progress=Silent())
+        made = clip_of(Oracle(), config, (8, 12), first=None)
         assert made.shape == (frames, 8, 12, 3)
         assert (made == 64).all()
     image = np.full((8, 12, 3), 200, np.uint8)
     config = GenerateConfig(frames=30, num_inference_steps=4)
-    made = made_by(Oracle(), config, (8, 12), first=image, progress=Silent())
+    made = clip_of(Oracle(), config, (8, 12), first=image)
     assert (made[0] == 200).all()
     assert (made[1:] == 64).all()
 
 
 def test_numbers_that_are_none_are_refused_and_nothing_is_written(zeroscope, tmp_path):
     with pytest.raises(ModelError, match="not finite"):
-        made_by(Oracle(value=float("nan")), GenerateConfig(frames=2), (8, 8), first=None, progress=Silent())
+        clip_of(Oracle(value=float("nan")), GenerateConfig(frames=2), (8, 8), first=None)
     folder = tmp_path / "copy"
     tensors = load_file(zeroscope / "unet" / "diffusion_pytorch_model.safetensors")
     (folder / "unet").mkdir(parents=True)
@@ -208,6 +215,65 @@ def test_numbers_that_are_none_are_refused_and_nothing_is_written(zeroscope, tmp
     with pytest.raises(ModelError, match="not finite"):
         generate("a cat", tmp_path / "out" / "a.mp4", quick(folder, frames=2, height=16, width=16))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_clip_is_never_whole_in_memory(tmp_path, monkeypatch):
+    frames, size = 60, (240, 320)
+    config = GenerateConfig(frames=frames, height=size[0], width=size[1])
+    played = SimpleNamespace(frame=lambda number: SimpleNamespace(image=np.full((*size, 3), number, np.uint8)))
+    monkeypatch.setattr("diorama.pipelines.generate.random_clip", lambda *_: played)
+    generate("", tmp_path / "warm.mkv", replace(config, frames=1))  # what is made once for all
+    tracemalloc.start()
+    try:
+        generate("", tmp_path / "clip.mkv", config)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.6 * frames * size[0] * size[1] * 3
+    assert len(seen(tmp_path / "clip.mkv")) == frames
+
+
+class Still(Oracle):
+    """A latent frame a picture; it counts what its codec is given at once."""
+
+    def fitting(self, count):
+        return count
+
+    def encode(self, frames):
+        return frames[:, :2, ::4, ::4].transpose(0, 1)
+
+    def decode(self, latents):
+        self.most = max(getattr(self, "most", 0), latents.shape[1])
+        rgb = torch.cat([latents, latents[:1]])
+        return rgb.transpose(0, 1).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def test_the_codec_gives_a_few_pictures_at_a_time():
+    prior = Still(rows=True)
+    made = made_by(prior, GenerateConfig(frames=40, num_inference_steps=2), (8, 12), first=None, progress=Silent())
+    assert [len(part) for part in made] == [16, 16, 8]
+    assert prior.most == 16
+
+
+def test_clips_that_a_codec_cannot_take_whole_are_refused_before_they_are_made(monkeypatch):
+    monkeypatch.setattr("diorama.pipelines.generate_prior.MOST_AT_ONCE", 13 * 8 * 12)
+    assert len(clip_of(Oracle(), GenerateConfig(frames=13, num_inference_steps=2), (8, 12), first=None)) == 13
+    prior = Oracle(value=float("nan"))  # it would be told if it were asked
+    with pytest.raises(UsageError, match=r"takes a clip whole: 14 frames of 12x8 .* memory — --frames — .*at most 13"):
+        clip_of(prior, GenerateConfig(frames=14), (8, 12), first=None)
+    with pytest.raises(UsageError, match=r"memory — --frames — give a smaller --width"):
+        clip_of(prior, GenerateConfig(frames=2), (80, 120), first=None)
+
+
+def test_an_interrupted_clip_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diorama.pipelines.film.PIECE_FRAMES", 1)
+    monkeypatch.setattr("diorama.pipelines.film.assemble", stop)
+    with pytest.raises(KeyboardInterrupt):
+        generate("", tmp_path / "clip.mkv", GenerateConfig(**SMALL))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,55 @@ def test_a_stopped_run_goes_on_after_its_last_window(
     assert (tmp_path / "whole" / SCENE).read_bytes() == (tmp_path / "out" / SCENE).read_bytes()
 
 
+def test_what_a_stopped_run_left_is_kept_from_other_options(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = asked(clip, engine="generative", iterations=20)
+    options = replace(options, generative=replace(options.generative, window=3, overlap=1))
+    first, second = Grey(fails_at=2), Grey()
+    monkeypatch.setattr(matrix_open.ScenePrior, "load", lambda **_: first)
+    with pytest.raises(InterruptedRunError):
+        spatial(clip, tmp_path / "out", options)
+    kept = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert kept
+    monkeypatch.setattr(matrix_open.ScenePrior, "load", lambda **_: second)
+    with pytest.raises(UsageError, match=r"other options.*start anew without --resume"):
+        spatial(clip, tmp_path / "out", replace(options, spatial=replace(options.spatial, width=64)), resume=True)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == kept
+    spatial(clip, tmp_path / "out", options, resume=True)
+    assert second.calls == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("spatially", "painted", "words"),
+    [
+        ({}, {"window": 33}, "windows of 33 frames for grey, which tells 32 apart — --window — give at most 32"),
+        ({"views": 32, "layout": "circle"}, {}, "33 views side by side .* which tells 32 apart — --views"),
+    ],
+)
+def test_more_than_the_prior_tells_apart_is_told_before_depth(
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spatially: dict[str, object],
+    painted: dict[str, int],
+    words: str,
+) -> None:
+    options = asked(clip, engine="generative", **spatially)
+    options = replace(options, generative=replace(options.generative, **painted))
+    prior = Grey()
+    prior.longest = 32
+    monkeypatch.setattr(matrix_open.ScenePrior, "load", lambda **_: prior)
+    told = Silent()
+    began: list[str] = []
+    monkeypatch.setattr(told, "begin", lambda stage, total: began.append(stage), raising=False)
+    with pytest.raises(UsageError, match=words):
+        spatial(clip, tmp_path / "out", options, progress=told)
+    assert not began
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("config", [{"most_frames": 1}, {"baseline": 0.0}, {"layout": "circle", "views": 4}])
 def test_hardly_any_clip_is_a_scene_all_the_same(clip: Path, tmp_path: Path, config: dict[str, object]) -> None:
     made = spatial(clip, tmp_path / "out", asked(clip, **config))

@@ -188,7 +188,10 @@ MADE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a.splat": (lambda path: write_dot_splat(path, splats()), 'id="scene"'),
     "splats.glb": (lambda path: write_splat_glb(path, splats()), 'id="scene"'),
     "a.scene4d.safetensors": (lambda path: write_scene4d(path, Scene4d(moving(), fps=24.0)), "Frames a second"),
-    "frames": (lambda path: write_splat_sequence(path, moving(), (0, 0.5, 1)), "6 in all"),
+    "frames": (
+        lambda path: write_splat_sequence(path, moving(), (0, 0.5, 1)),
+        "<dd>3</dd><dt>Gaussians</dt><dd>2 each</dd>",
+    ),
     "model.glb": (lambda path: write_glb(path, triangle()), 'id="glb"'),
 }
 

@@ -97,7 +97,7 @@ def load_prior(
         raise ModelError("no such folder", folder, "name a folder of weights, see diorama models list")
     if guidance_scale is not None and not 0 <= guidance_scale <= 100:
         raise UsageError(f"guidance {guidance_scale}", "guidance_scale", "give 0 to 100; 1 is none")
-    asked = Asked(prompt, negative_prompt, guidance_scale, _place(device), codec)
+    asked = Asked(prompt, negative_prompt, guidance_scale, place_of(device), codec)
     return _kind(folder).load(folder, asked)
 
 
@@ -116,12 +116,17 @@ def _kind(folder: Path) -> Kind:
     return found
 
 
-def _place(device: torch.device | str) -> torch.device:
+def place_of(device: torch.device | str) -> torch.device:
+    """A device that is there; "auto": CUDA where there is one.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
-        torch.empty(0, device=place)
+        torch.zeros(1, device=place).tolist()  # "meta" holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"no device {device}", "--device", "give auto, cpu or cuda") from error
+        raise UsageError(f"no device {device}", "--device", "give auto, cpu, or a device that torch sees") from error
     return place

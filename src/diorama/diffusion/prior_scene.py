@@ -14,6 +14,7 @@ from diorama.diffusion.denoise import Denoiser
 from diorama.diffusion.generate import load_backbone
 from diorama.diffusion.levels import angular
 from diorama.diffusion.prior import Frames, Latents, Rung, Shares, Videos
+from diorama.diffusion.room import SMALLER, in_memory
 
 EMBEDDED = Path(__file__).parent / "data" / "scene-s.safetensors"
 
@@ -75,12 +76,22 @@ class ScenePrior:
         return [Rung(1000 * (steps - i) / steps, level) for i, level in enumerate(heights)]
 
     def encode(self, frames: Frames) -> Latents:
-        """Pictures to latents."""
-        return encode_video(self.codec, frames, Coding())
+        """Pictures to latents.
+
+        Raises:
+            OutOfMemoryError: they do not fit, also one by one and in tiles.
+        """
+        with in_memory(f"{len(frames)} pictures and their latents", "codec", SMALLER):
+            return encode_video(self.codec, frames, Coding())
 
     def decode(self, latents: Latents) -> Frames:
-        """Latents to pictures."""
-        return decode_video(self.codec, latents, Coding())
+        """Latents to pictures.
+
+        Raises:
+            OutOfMemoryError: they do not fit, also one by one and in tiles.
+        """
+        with in_memory(f"{latents.shape[1]} pictures and their latents", "codec", SMALLER):
+            return decode_video(self.codec, latents, Coding())
 
     def denoiser(self, guess: Videos, unknown: Shares) -> Denoiser:
         """What is wrong with the guess."""

@@ -14,6 +14,7 @@ from diorama.diffusion.levels import Schedule
 from diorama.diffusion.mimo import PREDICTIONS
 from diorama.diffusion.motion_unet import bind
 from diorama.diffusion.prior import Frames, Latents, Rung, Shares, Videos, trained_ladder
+from diorama.diffusion.room import SMALLER, in_memory
 
 
 @dataclass(eq=False)
@@ -65,13 +66,23 @@ class UNetPrior:
 
     @torch.no_grad()
     def encode(self, frames: Frames) -> Latents:
-        """Pictures to latents."""
-        return encode_video(self.codec, frames.to(self.device, torch.float32), self.coding)
+        """Pictures to latents.
+
+        Raises:
+            OutOfMemoryError: they do not fit, also one by one and in tiles.
+        """
+        with in_memory(f"{len(frames)} pictures and their latents", "codec", SMALLER):
+            return encode_video(self.codec, frames.to(self.device, torch.float32), self.coding)
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> Frames:
-        """Latents to pictures."""
-        return decode_video(self.codec, latents.to(self.device, torch.float32), self.coding)
+        """Latents to pictures.
+
+        Raises:
+            OutOfMemoryError: they do not fit, also one by one and in tiles.
+        """
+        with in_memory(f"{latents.shape[1]} pictures and their latents", "codec", SMALLER):
+            return decode_video(self.codec, latents.to(self.device, torch.float32), self.coding)
 
     def denoiser(self, guess: Videos, unknown: Shares) -> Denoiser:
         """Guided towards the prompt; what is guessed is not looked at."""

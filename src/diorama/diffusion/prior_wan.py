@@ -3,8 +3,9 @@
 A latent frame stands for four pictures, the first one for one, so rows of a frame matrix are no videos to it.
 """
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from diorama.diffusion.prior import Frames, Latents, Rung, Shares, Videos
 from diorama.diffusion.prior_parts import AGAIN, Asked, half, network_of, scheduler_config
 from diorama.diffusion.prior_text import umt5_vectors
 from diorama.diffusion.release import read_config
+from diorama.diffusion.room import SMALLER, in_memory, no_memory
 from diorama.errors import ModelError, UsageError
 
+_LOG = logging.getLogger(__name__)
 GUIDANCE, SHIFT = 5.0, 3.0
 """As released for pictures of 480 lines."""
 SIZE, FRAMES = (480, 832), 21
@@ -84,26 +87,55 @@ class WanPrior:
 
         Raises:
             UsageError: not 4k + 1 pictures, or sides that are no multiples of `multiple`.
+            OutOfMemoryError: they do not fit, also in tiles.
         """
         if len(frames) != self.fitting(len(frames)):
             raise UsageError(f"{len(frames)} pictures", "frames", f"give {self.fitting(len(frames))}: 4k + 1")
         if frames.shape[2] % self.multiple or frames.shape[3] % self.multiple:
             given = f"pictures of {frames.shape[3]}x{frames.shape[2]}"
             raise UsageError(given, "frames", f"give sides that are multiples of {self.multiple}")
-        video = (2 * frames - 1).to(self.device, self.vae.dtype).transpose(0, 1)[None]
-        z = self.vae.encode(video).latent_dist.mode()
-        mean, spread = self._scale(z)
-        latents: torch.Tensor = ((z - mean) / spread)[0].float()
-        return latents
+
+        def encoded() -> torch.Tensor:
+            video = (2 * frames - 1).to(self.device, self.vae.dtype).transpose(0, 1)[None]
+            z: torch.Tensor = self.vae.encode(video).latent_dist.mode()
+            mean, spread = self._scale(z)
+            return ((z - mean) / spread)[0].float()
+
+        return self._fitted(encoded, f"{len(frames)} pictures of {frames.shape[3]}x{frames.shape[2]}")
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> Frames:
-        """Latents to pictures."""
-        z = latents[None].to(self.device, self.vae.dtype)
-        mean, spread = self._scale(z)
-        video = self.vae.decode(z * spread + mean).sample[0].float()
-        frames: torch.Tensor = (video.transpose(0, 1) / 2 + 0.5).clamp(0, 1)
-        return frames
+        """Latents to pictures, all of them at once.
+
+        Raises:
+            OutOfMemoryError: they do not fit, also in tiles.
+        """
+
+        def decoded() -> torch.Tensor:
+            z = latents[None].to(self.device, self.vae.dtype)
+            mean, spread = self._scale(z)
+            video: torch.Tensor = self.vae.decode(z * spread + mean).sample[0].float()
+            return video.transpose(0, 1).mul_(0.5).add_(0.5).clamp_(0, 1)
+
+        return self._fitted(decoded, f"{latents.shape[1]} latent frames of {latents.shape[3]}x{latents.shape[2]}")
+
+    def _fitted(self, work: Callable[[], torch.Tensor], what: str) -> torch.Tensor:
+        """Work of the codec, which goes from picture to picture by itself; from the first time that it does not fit, in
+        tiles."""
+        try:
+            if not self.vae.use_tiling:
+                try:
+                    return work()
+                except (RuntimeError, MemoryError) as error:
+                    if not no_memory(error):
+                        raise
+                self.vae.enable_tiling()
+                tile = self.vae.tile_sample_min_width
+                _LOG.warning("out of memory: the codec goes on in tiles of %d pixels, which may show seams", tile)
+            with in_memory(what, "codec", SMALLER):
+                return work()
+        finally:
+            self.vae.clear_cache()  # work that broke off leaves features of its last pictures
 
     def _scale(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and spread of each channel."""

@@ -3,9 +3,12 @@
 Words need released weights. What ships makes clips of the theatre, in which a seed says who does what where.
 """
 
+import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -16,12 +19,12 @@ import diorama
 from diorama import catalog
 from diorama.core.layers import Layer, LayeredVideo
 from diorama.core.progress import Noted, Progress, Silent
-from diorama.core.video import Video
+from diorama.core.video import ColorTags, Frame, Video
 from diorama.diffusion.prior import Prior
 from diorama.diffusion.prior_load import PRIORS, load_prior, prior_folder
 from diorama.diffusion.prior_parts import NEGATIVE
 from diorama.errors import UsageError
-from diorama.media.atomic import sweep
+from diorama.media.atomic import hidden_sibling, sweep
 from diorama.media.images import is_image
 from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo
@@ -36,7 +39,25 @@ from diorama.pipelines.presets import Look
 from diorama.theatre.clip import Script, random_clip
 
 THEATRE_SIZE = (320, 576)
-Frames = UInt8[np.ndarray, "t y x 3"]
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """Pictures that are made as they are asked for: one after the other, once. A `diorama.core.video.FrameSource`.
+
+    Attributes:
+        pictures: all of one size.
+        size: height and width.
+    """
+
+    pictures: Iterator[Picture]
+    size: tuple[int, int]
+
+    def read(self, start: int, stop: int) -> Iterator[Frame]:
+        """The next pictures, which are those from `start` on."""
+        for number, image in enumerate(islice(self.pictures, stop - start), start):
+            yield Frame(image, number, 1, number)
 
 
 @dataclass(frozen=True)
@@ -91,15 +112,15 @@ def generate(
     with RunLock(target.path):
         sweep(target.path)
         if folder is None:
-            name, frames = "theatre", played_clip(config, told)
+            name, made = "theatre", played_clip(config, told)
         else:
             prior = _loaded(folder, prompt, config, told)
-            name, frames = prior.name, _filmed(prior, first, config, told)
+            name, made = prior.name, _filmed(prior, first, config, told)
         inputs = tuple(Input.of(path) for path in pictures)
         options = config.for_recipe(prompt, "".join(each.name for each in inputs))
         recipe = Recipe("generate", options, inputs, config.seed, diorama.__version__, {"prior": name})
-        _write(frames, target, config, recipe, told)
-    return GenerateResult(target.files, len(frames), time.perf_counter() - began, name, tuple(told.notes))
+        count = _write(made, target, config, recipe, told)
+    return GenerateResult(target.files, count, time.perf_counter() - began, name, tuple(told.notes))
 
 
 def subject(given: str, config: GenerateConfig) -> tuple[str, Path | None]:
@@ -148,21 +169,12 @@ def _check_embedded(prompt: str, image: Path | None, config: GenerateConfig) -> 
             raise UsageError("the embedded prior is no network, and takes no such option", option, "leave it out")
 
 
-def played_clip(config: GenerateConfig, progress: Progress) -> Frames:
-    """A clip of the theatre.
-
-    Raises:
-        MemoryError: frames that do not fit.
-    """
+def played_clip(config: GenerateConfig, progress: Progress) -> Made:
+    """A clip of the theatre."""
     size = _rounded(THEATRE_SIZE, config, 2, progress)
     progress.note(f"embedded: seed {config.seed} of the theatre; other seeds show others. Words need --prior")
     clip = random_clip(config.seed, Script(config.frames, config.fps, *size))
-    progress.begin("theatre", config.frames)
-    frames = np.empty((config.frames, *size, 3), np.uint8)
-    for number in range(config.frames):
-        frames[number] = clip.frame(number).image
-        progress.advance()
-    return frames
+    return Made((clip.frame(number).image for number in range(config.frames)), size)
 
 
 def _loaded(folder: Path, prompt: str, config: GenerateConfig, progress: Progress) -> Prior:
@@ -176,10 +188,10 @@ def _loaded(folder: Path, prompt: str, config: GenerateConfig, progress: Progres
     return load_prior(folder, prompt=prompt, negative_prompt=negative, guidance_scale=guidance, device=device)
 
 
-def _filmed(prior: Prior, first: UInt8[np.ndarray, "h w 3"] | None, config: GenerateConfig, told: Progress) -> Frames:
+def _filmed(prior: Prior, first: UInt8[np.ndarray, "h w 3"] | None, config: GenerateConfig, told: Progress) -> Made:
     size = _rounded(prior.size, config, prior.multiple, told)
     start = None if first is None else covering(first, size, told)
-    return made_by(prior, config, size, first=start, progress=told)
+    return Made(chain.from_iterable(made_by(prior, config, size, first=start, progress=told)), size)
 
 
 def _rounded(usual: tuple[int, int], config: GenerateConfig, multiple: int, progress: Progress) -> tuple[int, int]:
@@ -206,7 +218,14 @@ def covering(
     return np.ascontiguousarray(large[top : top + size[0], left : left + size[1]])
 
 
-def _write(frames: Frames, target: Target, config: GenerateConfig, recipe: Recipe, progress: Progress) -> None:
-    video = Video.from_array(frames, fps=Fraction(config.fps).limit_denominator(1001))
+def _write(made: Made, target: Target, config: GenerateConfig, recipe: Recipe, progress: Progress) -> int:
+    """Encode pictures as they come; returns how many."""
+    pts = np.arange(config.frames, dtype=np.int64)
+    tick = 1 / Fraction(config.fps).limit_denominator(1001)
+    video = Video(made, pts, np.ones_like(pts), tick, *made.size, color=ColorTags(1, 1, 1))
     stage = Stage(LayeredVideo((Layer("scene", video),)), OpenedVideo(video, target.path))
-    Film(stage, lambda start: iter(video[start:]), target, config.encoding, recipe, progress).make(resume=False)
+    try:
+        return Film(stage, lambda _: iter(video), target, config.encoding, recipe, progress).make(resume=False)
+    except BaseException:
+        shutil.rmtree(hidden_sibling(target.path, "work"), ignore_errors=True)  # a clip is not gone on with
+        raise

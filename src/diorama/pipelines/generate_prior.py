@@ -4,6 +4,7 @@ The first picture is kept as RePaint keeps what is known (Lugmayr et al. 2022): 
 are the first frame's; in the noisy half each step is taken twice, so that the rest follows it.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -15,14 +16,21 @@ from diorama.diffusion.denoise import Denoiser, inpainted
 from diorama.diffusion.levels import CLEAN
 from diorama.diffusion.noise import Noise, generators
 from diorama.diffusion.prior import Prior
+from diorama.diffusion.room import SMALLER, in_memory
 from diorama.diffusion.sample import Solver, Step, descend, sample
 from diorama.diffusion.windows import WindowConfig, shifted
-from diorama.errors import ModelError
+from diorama.errors import ModelError, UsageError
 from diorama.pipelines.generate_config import GenerateConfig
 
 STEPS = 50
 AGAIN_ABOVE = 500
 """On the clock of 1000: where steps are taken twice for a first picture."""
+CHUNK = 16
+"""Pictures that leave the codec together; those for films see as many at once."""
+MOST_AT_ONCE = 1 << 28
+"""Pixels of all frames of a clip whose codec takes it whole: `BYTES` each."""
+BYTES = 24
+"""A pixel of three float32, and once more while the codec joins them."""
 
 Latents = Float[torch.Tensor, "1 c t y x"]
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -30,8 +38,8 @@ Picture = UInt8[np.ndarray, "h w 3"]
 
 def made_by(
     prior: Prior, config: GenerateConfig, size: tuple[int, int], *, first: Picture | None, progress: Progress
-) -> UInt8[np.ndarray, "t h w 3"]:
-    """The frames of a clip.
+) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
+    """The frames of a clip, a few at a time: the network is done when this returns, the codec goes on with each part.
 
     Args:
         prior: with its prompt.
@@ -42,10 +50,44 @@ def made_by(
 
     Raises:
         ModelError: the network or its codec gives numbers that are not finite.
-        OutOfMemoryError: one frame alone does not fit.
-        UsageError: more steps than the network knows.
+        OutOfMemoryError: one frame alone does not fit, or what is known of all frames does not.
+        UsageError: more steps than the network knows, or more frames than its codec can take.
     """
-    count = prior.fitting(max(config.frames, prior.shortest))
+    _check_size(prior, config.frames, size)
+    with in_memory(f"the latents of {config.frames} frames", "--frames", SMALLER):
+        latents = _latents(prior, config, size, first, progress)
+    return _decoded(prior, latents, config.frames)
+
+
+def _fitting(prior: Prior, frames: int) -> int:
+    return prior.fitting(max(frames, prior.shortest))
+
+
+def _check_size(prior: Prior, frames: int, size: tuple[int, int]) -> None:
+    """Codecs whose latent frames stand for several pictures take a clip whole."""
+    area = size[0] * size[1]
+    if prior.rows or _fitting(prior, frames) * area <= MOST_AT_ONCE:
+        return
+    most = next((count for count in range(frames, 0, -1) if _fitting(prior, count) * area <= MOST_AT_ONCE), 0)
+    need = _fitting(prior, frames) * area * BYTES / 1e9
+    what = f"the codec of {prior.name} takes a clip whole: {frames} frames of {size[1]}x{size[0]} need {need:.0f} GB"
+    raise UsageError(f"{what} of memory", "--frames", f"give at most {most}" if most else "give a smaller --width")
+
+
+def _decoded(prior: Prior, latents: Latents, count: int) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
+    done = 0
+    for part in latents[0].split(CHUNK if prior.rows else latents.shape[2], dim=1):
+        for frames in prior.decode(part)[: count - done].split(CHUNK):
+            if not bool(torch.isfinite(frames).all()):
+                raise ModelError("the codec gave numbers that are not finite", prior.name, "check the weights")
+            yield (frames * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+            done += len(frames)
+
+
+def _latents(
+    prior: Prior, config: GenerateConfig, size: tuple[int, int], first: Picture | None, progress: Progress
+) -> Latents:
+    count = _fitting(prior, config.frames)
     shape = _latent_shape(prior, count, size)
     known, mask = torch.zeros(1, *shape, device=prior.device), torch.zeros(1, 1, shape[1], 1, 1, device=prior.device)
     if first is not None:
@@ -54,11 +96,7 @@ def made_by(
     draw = Noise(generators(1, "generate", config.seed))
     plan = _plan(prior, config.num_inference_steps or STEPS, known, mask, draw)
     solver: Solver = "ddim" if first is None else "ddpm"
-    latents = sample(plan, draw(known), solver=solver, draw=draw, progress=progress)
-    frames = prior.decode(latents[0])[: config.frames]
-    if not bool(torch.isfinite(frames).all()):
-        raise ModelError("the codec gave numbers that are not finite", prior.name, "check the weights")
-    return (frames * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return sample(plan, draw(known), solver=solver, draw=draw, progress=progress)
 
 
 def _latent_shape(prior: Prior, count: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

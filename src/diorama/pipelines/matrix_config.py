@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from diorama.errors import UsageError
+from diorama.pipelines.choices import check_choices
 
 Quality = Literal["svg-release", "balanced", "draft"]
 Layout = Literal["right", "left", "middle", "circle"]
@@ -39,6 +40,7 @@ class Generative:
     """Of the noise."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 2 <= self.window <= 128 or not 0 <= self.overlap < self.window:
             given = f"windows of {self.window} frames that share {self.overlap}"
             raise UsageError(given, "--window/--overlap", "give 2 to 128, and an overlap below it")
@@ -58,7 +60,7 @@ class MatrixSettings:
         num_views: cameras from one eye to the other, the source among them.
         num_inference_steps: levels of noise.
         matrix_end: above this time (1000 to 0) all views move, below only the eyes.
-        resamples, late_resamples: see `MatrixConfig`.
+        resamples, late_resamples, spatial_resamples: see `MatrixConfig`.
         inject_every: at each so many levels what is known is renewed; 0: never.
         fixes_source: the source is not denoised.
         crops: only what is around holes is painted.
@@ -75,6 +77,7 @@ class MatrixSettings:
     matrix_end: int = 500
     resamples: int = 6
     late_resamples: int = 2
+    spatial_resamples: int = 4
     inject_every: int = 1
     fixes_source: bool = False
     crops: bool = False
@@ -100,6 +103,7 @@ QUALITIES: dict[str, MatrixSettings] = {
         num_inference_steps=20,
         resamples=2,
         late_resamples=1,
+        spatial_resamples=2,
         inject_every=4,
         fixes_source=True,
         crops=True,
@@ -114,6 +118,7 @@ QUALITIES: dict[str, MatrixSettings] = {
         num_inference_steps=8,
         resamples=1,
         late_resamples=0,
+        spatial_resamples=1,
         inject_every=0,
         fixes_source=True,
         crops=True,
@@ -128,6 +133,7 @@ EMBEDDED: dict[str, MatrixSettings] = {
         QUALITIES["balanced"],
         num_inference_steps=1,
         resamples=0,
+        spatial_resamples=0,
         inject_every=0,
         mixes=True,
         outpaints=False,

@@ -145,6 +145,7 @@ class Painter:
             inject_every=max(settings.inject_every, 1),
             resamples=settings.resamples,
             late_resamples=settings.late_resamples,
+            spatial_resamples=settings.spatial_resamples,
             kept="ends" if self.kept == "ends" else "last",
             rows=self.prior.rows,
             main="both" if settings.mixes and self.prior.rows else "columns",

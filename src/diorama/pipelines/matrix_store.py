@@ -2,13 +2,21 @@
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from diorama.media.atomic import write_bytes
+
+NARROW = 64
+"""Pixels that what lies beyond the sides may always measure; else at most twice the paint's width."""
+BESIDE = 1 << 16
+"""Bytes of a file beside its arrays."""
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +51,23 @@ class WindowStore:
     behind: int | None = None
 
     def load(self, last: int, shape: tuple[int, ...]) -> Painted | None:
-        """The window that ends with a frame; None where it is not there, damaged, or not of this shape (v t h w 3)."""
+        """The window that ends with a frame; None where it is not there, damaged, or not of this shape (v t h w 3).
+
+        What a file claims of its size is checked before it is believed.
+        """
+        _, frames, height, width, _ = shape
+        widest = (frames, height, max(2 * width, NARROW), 3)
+        path = self._path(last)
         try:
-            with np.load(self._path(last), allow_pickle=False) as file:
-                paint, beyond = file["paint"], file.get("beyond")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            if path.stat().st_size > prod(shape) + prod(widest) + BESIDE:
+                return None
+            with zipfile.ZipFile(path) as file:
+                paint = _array(file, "paint.npy", shape, shape)
+                there = "beyond.npy" in file.namelist()
+                beyond = _array(file, "beyond.npy", (frames, height, width, 3), widest) if there else None
+        except _DAMAGE:
             return None
-        sound = paint.shape == shape and paint.dtype == np.uint8
-        sound = sound and (beyond is None or (beyond.ndim == 4 and beyond.dtype == np.uint8))
-        return Painted(paint, beyond) if sound else None
+        return Painted(paint, beyond)
 
     def save(self, last: int, painted: Painted) -> None:
         """Keep a window, and drop those that no resumed run needs."""
@@ -69,3 +85,25 @@ class WindowStore:
 
     def _path(self, last: int) -> Path:
         return self.folder / f"window-{last:09d}.npz"
+
+
+def _array(
+    file: zipfile.ZipFile, name: str, least: tuple[int, ...], most: tuple[int, ...]
+) -> UInt8[np.ndarray, "*sides"]:
+    """An array of a file as `numpy.savez_compressed` writes them, every side within bounds.
+
+    Raises:
+        ValueError: another one; of the reader's own for other damage.
+    """
+    info = file.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("another compression")
+    with file.open(info) as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError("another version")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+        sound = len(shape) == len(most) and all(a <= b <= c for a, b, c in zip(least, shape, most, strict=True))
+        if not sound or fortran or dtype != np.uint8 or info.file_size != member.tell() + prod(shape):
+            raise ValueError("another array")
+        data = member.read(prod(shape))  # no more, whatever the archive unpacks to
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,6 +1,5 @@
 """A clip seen from a row or a ring of parallel cameras: the pictures, and what of them the clip does not show."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,25 +125,24 @@ def warp_views(
     sources = [i for i, (x, y) in enumerate(shares) if x == 0 and y == 0]
     columns = []
     for x, y in shares.tolist():
-        seen = [
-            _seen(frames, t, disparity, inverse_depth, (x, y), warp, () if motions is None else motions.near(t))
-            for t in range(len(frames))
-        ]
+        times = range(len(frames))
+        seen = [warp_frame(frames, t, disparity, inverse_depth, (x, y), warp=warp, motions=motions) for t in times]
         columns.append([np.stack(each) for each in zip(*seen, strict=True)])
     pictures, known, shown = (np.stack(each) for each in zip(*columns, strict=True))
     return Views(np.asarray(shares, float), pictures, known, shown, sources[0] if sources else None)
 
 
-def _seen(
+def warp_frame(
     frames: Frames,
     t: int,
     disparity: Maps,
     inverse_depth: Maps,
-    share: tuple[float, float],
-    warp: Warp,
-    motions: Sequence[tuple[int, Flow]],
+    share: tuple[float | int, float | int],
+    *,
+    warp: Warp = "subpixel",
+    motions: Motions | None = None,
 ) -> tuple[np.ndarray, Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """A frame from one camera, what of it is known, and what of that it shows itself."""
+    """Frame `t` from one camera, what of it is known, and what of that it shows itself; see `warp_views`."""
     x, y = share
     eye: Eye = "right" if x >= 0 else "left"
     if warp == "subpixel" and y == 0:
@@ -154,8 +152,8 @@ def _seen(
         planes = PLANES if warp != "points" else 0
         picture, known = multiplane_shift(frames[t], disparity[t], depth, share=share, num_planes=planes)
     shown = known
-    if motions and x != 0 and y == 0:
-        near = [Neighbour(frames[t + by], disparity[t + by], flow) for by, flow in motions]
+    if motions is not None and x != 0 and y == 0:
+        near = [Neighbour(frames[t + by], disparity[t + by], flow) for by, flow in motions.near(t)]
         picture, known = borrow_agreed(picture, known, disparity[t], neighbours=near, eye=eye, share=min(abs(x), 1.0))
     return edge_fill(picture, known, eye=eye), known, shown
 

@@ -16,7 +16,7 @@ from diorama.pipelines.matrix_config import Layout
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_steady import steadied
 from diorama.pipelines.matrix_store import Painted
-from diorama.pipelines.matrix_views import Motions, Views, camera_shares, motions_of, warp_views
+from diorama.pipelines.matrix_views import Motions, Views, camera_shares, motions_of, warp_frame, warp_views
 from diorama.pipelines.presets import Look
 
 LAYOUTS: dict[str, Layout] = {"center": "middle", "left": "right", "right": "left"}
@@ -100,7 +100,8 @@ class Window:
     @cached_property
     def views(self) -> Views:
         """The small frames from all cameras, holes filled by guess."""
-        return self._warped(self.small, self.size, self.shares)
+        settings, maps = self.painter.settings, self._maps(self.size)
+        return warp_views(self.small, *maps, self.shares, warp=settings.warp, motions=self._borrowed)
 
     def painted(self, before: Painted | None) -> Painted:
         """The matrix without holes; frames that the window before has painted stay as they are."""
@@ -126,10 +127,9 @@ class Window:
         disparity = np.stack([_resized(framed.disparity, size) for framed in self.held]) * share
         return disparity, np.stack([_resized(framed.inverse_depth, size) for framed in self.held])
 
-    def _warped(self, frames: np.ndarray, size: tuple[int, int], shares: np.ndarray) -> Views:
-        settings, (disparity, inverse) = self.painter.settings, self._maps(size)
-        motions = self.motions if settings.borrows else None
-        return warp_views(frames, disparity, inverse, shares, warp=settings.warp, motions=motions)
+    @property
+    def _borrowed(self) -> Motions | None:
+        return self.motions if self.painter.settings.borrows else None
 
     def _beyond(self, before: Small | None) -> tuple[Views, Small]:
         """The clip continued beyond its sides by the prior, and what all cameras see of that (s2vg.md 1.7)."""
@@ -155,14 +155,16 @@ class Window:
         """The eyes of some frames at full size: every known pixel is the clip's own, bit for bit."""
         if not wanted:
             return
-        shown, (height, width) = self._shown(), self.images.shape[1:3]
-        full = self._warped(self.images, (width, height), self.shares[shown])
+        height, width = self.images.shape[1:3]
+        maps, settings = self._maps((width, height)), self.painter.settings
         for t in wanted:
             pictures, known = [], []
-            for place, view in enumerate(shown):
-                sure = (full.shown if self.painter.settings.steadies else full.known)[place, t]
+            for view in self._shown():
+                share = self.shares[view, 0], self.shares[view, 1]
+                guess, sure, own = warp_frame(self.images, t, *maps, share, warp=settings.warp, motions=self._borrowed)
+                sure = own if settings.steadies else sure
                 change = painted.paint[view, t].astype(np.int16) - self.views.pictures[view, t]
-                pictures.append(_corrected(full.pictures[place, t], sure, change))
+                pictures.append(_corrected(guess, sure, change))
                 known.append(sure)
             framed = self.held[t]
             yield Viewed(framed.seen, framed.inverse_depth, framed.disparity, Eyes(tuple(pictures), tuple(known)))

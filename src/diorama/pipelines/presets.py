@@ -10,6 +10,7 @@ from diorama.errors import LimitError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.formats import FormatName
 from diorama.media.safe import Limits, local_path
+from diorama.pipelines.choices import check_choices
 from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.recipe_options import config_of
 from diorama.pipelines.upscale_config import Upscale
@@ -39,6 +40,7 @@ class Look:
     """fast, or generative: a video network paints what no frame shows, alike in all views (slow)."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not isfinite(self.divergence) or self.divergence < 0:
             raise UsageError(
                 f"divergence is {self.divergence}", "--divergence", "give 0 (flat) to about 5; --swap reverses"
@@ -96,6 +98,7 @@ class DepthChoice:
     """Where models run: auto, cpu, cuda, cuda:1, mps."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("near", "far"):
             value = getattr(self, name)
             if value is not None and not isfinite(value):

@@ -6,7 +6,6 @@ Depth, a row of cameras, the frame matrix, Gaussians that move, and films, files
 import hashlib
 import itertools
 import json
-import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.timing import Timings
 from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError
 from diorama.geometry.fit import FitConfig, fit
-from diorama.media.atomic import atomic_folder, hidden_sibling, sweep
+from diorama.media.atomic import atomic_folder, sweep
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
@@ -31,12 +30,13 @@ from diorama.pipelines.decompose import folder_to_make
 from diorama.pipelines.frames import FrameStream, Since
 from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.matrix_fill import Painter
-from diorama.pipelines.matrix_open import Opening, settings_of
+from diorama.pipelines.matrix_open import Opening, check_reach, settings_of
 from diorama.pipelines.presets import Clip, DepthChoice, Look
 from diorama.pipelines.scene_page import scene_page
 from diorama.pipelines.schedule import Schedule, schedule
 from diorama.pipelines.spatial_config import SpatialConfig
 from diorama.pipelines.spatial_frames import Rig, Shot, SmallFrame, posed_frames, rig_of, shot_of, shrunk
+from diorama.pipelines.work import WorkFolder
 
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
@@ -105,29 +105,24 @@ def spatial(
     target = folder_to_make(output, inputs, kind="a spatial scene", mark=NAME, overwrite=overwrite)
     with RunLock(target):
         sweep(target)
-        work = _work_folder(target, options, inputs, resume=resume)
+        work = WorkFolder(target, _identity(options, inputs), resume=resume)
         try:
-            result = _Run(opened, options, target, work, told).make(overwrite=overwrite)
+            result = _Run(opened, options, target, work.path, told).make(overwrite=overwrite)
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
         except BaseException as error:
             if not isinstance(error, LimitError | OutOfMemoryError):
-                shutil.rmtree(work.parent, ignore_errors=True)  # a rerun would fail again
+                work.remove()  # a rerun would fail again
             raise
-        shutil.rmtree(work.parent, ignore_errors=True)
+        work.remove()
     return replace(result, seconds=time.perf_counter() - began, notes=tuple(told.notes))
 
 
-def _work_folder(target: Path, options: SpatialOptions, inputs: list[Path], *, resume: bool) -> Path:
-    """Where finished windows wait; those of another run, or of one that is not to go on, are removed."""
+def _identity(options: SpatialOptions, inputs: list[Path]) -> str:
+    """What an unfinished run is known by: its options, and name, size and date of its inputs."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
     text = json.dumps([diorama.__version__, asdict(options), stats], sort_keys=True, default=str)
-    identity = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
-    folder = hidden_sibling(target, "work")
-    if not (resume and (folder / identity).is_dir()):
-        shutil.rmtree(folder, ignore_errors=True)
-    (folder / identity).mkdir(parents=True, exist_ok=True)
-    return folder / identity
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +139,10 @@ class _Run:
         config = self.options.spatial
         plan = schedule(self.opened.video, self.options.clip, self.opened.sar, clocked=not self.opened.path.is_dir())
         marks = [time.perf_counter()]
+        painter = self._painter()  # first: what it cannot do is told before depth is looked for
         shot = self._shot(plan)
         height, width = shot.frames.shape[1:3]
-        rig, painter = rig_of(config, height, width), self._painter()
+        rig = rig_of(config, height, width)
         windows = (self.options.generative, self.work / "windows")
         marks.append(time.perf_counter())
         posed = posed_frames(shot, rig, config, painter, windows=windows, progress=self.progress)
@@ -190,8 +186,9 @@ class _Run:
     def _painter(self) -> Painter | None:
         if self.options.spatial.engine == "fast":
             return None
-        generative = self.options.generative
+        generative, config = self.options.generative, self.options.spatial
         prior = Opening(generative, self.options.depth.device, self.progress.note).prior()
+        check_reach(prior, generative, config.views + (config.layout == "circle"))
         return Painter(prior, settings_of(generative), generative.seed, "all")
 
     def _write(

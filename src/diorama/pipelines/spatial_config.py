@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Literal
 
 from diorama.errors import UsageError
+from diorama.pipelines.choices import check_choices
 
 Write = Literal["page", "films", "ply", "splat", "glb"]
 EVERYTHING: tuple[Write, ...] = ("page", "films", "ply", "splat", "glb")
@@ -38,6 +39,7 @@ class SpatialConfig:
     """What is written beside the scene itself."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not (3 if self.layout == "middle" else 2) <= self.views <= 32:
             raise UsageError(f"{self.views} views", "--views", "give 3 to 32 (in a circle, 2)")
         if not (isfinite(self.baseline) and 0 <= self.baseline <= 0.2):
