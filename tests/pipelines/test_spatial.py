@@ -72,6 +72,7 @@ def test_everything_is_written_and_reads_back(clip: Path, tmp_path: Path) -> Non
     assert b"scene" in (made.folder / "page.html").read_bytes()
     told = json.loads((made.folder / "spatial.json").read_text())
     assert told["figures"]["psnr"] == made.figures["psnr"] > 20
+    assert told["models"] == {}  # the fast engine fills
     assert str(tmp_path) not in (made.folder / "spatial.json").read_text()
     assert load_image(made.folder / "poster.png").shape == (2 * HEIGHT, 2 * WIDTH, 3)
     source = open_video(clip).stack()
@@ -145,6 +146,8 @@ def test_a_stopped_run_goes_on_after_its_last_window(
     assert calls[0] == 2
     assert calls[2] == 1
     assert (tmp_path / "whole" / SCENE).read_bytes() == (tmp_path / "out" / SCENE).read_bytes()
+    told = json.loads((tmp_path / "whole" / "spatial.json").read_text())
+    assert (told["models"]["prior"], told["models"]["prior_licence"]) == ("scene-s", "Apache-2.0")
 
 
 def test_what_a_stopped_run_left_is_kept_from_other_options(

@@ -51,7 +51,7 @@ def networks_of(config: StereoConfig) -> dict[str, str]:
     Raises:
         ModelError: one is not to be found.
     """
-    told = _painting(config.generative) if config.look.engine == "generative" else {}
+    told = painting_of(config.generative) if config.look.engine == "generative" else {}
     larger = config.larger
     if larger.upscale == 1:
         return told
@@ -60,7 +60,8 @@ def networks_of(config: StereoConfig) -> dict[str, str]:
     return told | _lying("upscaler", hub.locate(larger.upscaler, lambda text: None).path, larger.upscaler)
 
 
-def _painting(config: Generative) -> dict[str, str]:
+def painting_of(config: Generative) -> dict[str, str]:
+    """What paints in the generative engine: ``prior`` and ``autoencoder`` as `networks_of` tells them."""
     if config.prior == EMBEDDED:
         return _packaged("prior", PRIOR) | _packaged("autoencoder", CODEC)
     from diorama.diffusion.prior_load import prior_folder  # torch: only where there is a prior

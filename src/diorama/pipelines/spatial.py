@@ -32,6 +32,7 @@ from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_open import Opening, check_reach, settings_of
 from diorama.pipelines.presets import Clip, DepthChoice, Look
+from diorama.pipelines.recipe_models import painting_of
 from diorama.pipelines.scene_page import scene_page
 from diorama.pipelines.schedule import Schedule, schedule
 from diorama.pipelines.spatial_config import SpatialConfig
@@ -233,6 +234,7 @@ class _Run:
             "diorama_spatial": 1,
             "version": diorama.__version__,
             "options": self._told(),
+            "models": painting_of(self.options.generative) if config.engine == "generative" else {},
             "input": asdict(Input.of(self.opened.path)),
             "figures": figures,
         }
