@@ -12,6 +12,7 @@ from diorama.bench import _stereo_makers as makers
 from diorama.bench import _stereo_truth as truth
 from diorama.bench import stereo as module
 from diorama.bench._stereo_rows import Row, matrix_rows
+from diorama.bench._stereo_scene import SceneWay
 from diorama.bench._stereo_scores import judges, score_eyes, score_video
 from diorama.bench._stereo_sheet import shown_frame
 from diorama.bench._stereo_store import code_digest, weights_digest
@@ -22,8 +23,10 @@ from diorama.diffusion.codec_load import load_codec
 from diorama.diffusion.prior import Prior
 from diorama.diffusion.prior_scene import ScenePrior
 from diorama.errors import UsageError
+from diorama.geometry.fit import FitConfig
 from diorama.media.read import open_video
 from diorama.pipelines.frames import geometry_of
+from diorama.pipelines.matrix_config import EMBEDDED
 
 SIZE = Size(3, 64, 112)
 
@@ -274,3 +277,12 @@ def test_bad_options_are_refused(prior: ScenePrior, tmp_path: Path) -> None:
         measure_stereo(StereoBenchConfig(0, (str(tmp_path),), rows=("fast",), out=str(tmp_path)))
     with pytest.raises(UsageError, match="1 frames"):
         Size(1)
+
+
+def test_a_fitted_scene_is_seen_from_the_right_eye(case: StereoCase, prior: ScenePrior) -> None:
+    """Nearer to the right eye than to the left one it was made of."""
+    found = SceneWay(prior, EMBEDDED["draft"], FitConfig(iterations=120))(case)
+    assert found.counted is not None
+    assert found.counted.calls > 0
+    off = [np.square(found.right.astype(float) - truth).mean() for truth in (case.right, case.left)]
+    assert off[0] < 0.5 * off[1]

@@ -60,6 +60,51 @@ def test_what_other_frames_show_counts_where_it_is_the_background() -> None:
     assert (steady(pictures, shown, still(), behind)[3, 3:9, 5:15] == 100).all()
 
 
+def plainly(pictures: np.ndarray, shown: np.ndarray, ways: tuple, disparity: np.ndarray) -> np.ndarray:
+    """The kernel's readable twin."""
+
+    def at(plane: np.ndarray, y: float, x: float) -> np.ndarray:
+        i, j = min(int(y), H - 2), min(int(x), W - 2)
+        down, right = y - i, x - j
+        rows = plane[i : i + 2, j] * (1 - right) + plane[i : i + 2, j + 1] * right
+        return rows[0] * (1 - down) + rows[1] * down
+
+    out = pictures.copy()
+    for t, y, x in zip(*np.nonzero(~shown), strict=True):
+        values, weights = [pictures[t, y, x].astype(float)], [1.0]
+        for way, other, step in ((ways[0], ways[1], -1), (ways[1], ways[0], 1)):
+            place = np.array([x, y], float)
+            for far in range(1, REACH + 1):
+                s = t + step * far
+                if not 0 <= s < T:
+                    break
+                moved = at(way[s - step].astype(float), place[1], place[0])
+                place = place + moved
+                if (place < 0).any() or (place > (W - 1, H - 1)).any():
+                    break
+                here = place[1], place[0]
+                part = at(shown[s].astype(float), *here)
+                same = abs(at(disparity[s].astype(float), *here) - disparity[t, y, x]) < TOLERANCE
+                same &= (np.abs(at(other[s].astype(float), *here) + moved) < RETURN).all()
+                if part < 1e-3 or (part > 0.999 and same):
+                    values.append(at(pictures[s].astype(float), *here))
+                    weights.append(DECAY**far)
+        out[t, y, x] = np.floor(np.average(values, axis=0, weights=weights) + 0.5)
+    return out
+
+
+def test_the_kernel_does_what_its_twin_does() -> None:
+    rng = np.random.default_rng(2)
+    pictures, shown = rng.integers(0, 256, (T, H, W, 3)).astype(np.uint8), rng.random((T, H, W)) < 0.4
+    shown[:, :, : W // 2] = rng.random((T, 1, 1)) < 0.5
+    back = rng.normal(0.4, 0.5, (T, H, W, 2)).astype(np.float32)
+    ahead = (-np.roll(back, -1, axis=0) + rng.normal(0, 0.4, back.shape)).astype(np.float32)
+    disparity = rng.choice(np.float32([0, 0.2, 0.7]), (T, H, W))
+    made = steady(pictures, shown, (back, ahead), disparity)
+    assert np.abs(made.astype(int) - plainly(pictures, shown, (back, ahead), disparity)).max() <= 1
+    assert (made != pictures)[~shown].mean() > 0.5
+
+
 def test_fixed_frames_are_read_alone_and_ways_end_at_the_border() -> None:
     pictures, shown = painted()
     made = steady(pictures, shown, still(), np.zeros((T, H, W), np.float32), fixed=3)

@@ -6,7 +6,7 @@ import numpy as np
 
 from diorama.bench._stereo_makers import Made
 from diorama.bench._stereo_truth import StereoCase
-from diorama.core.camera import FOCAL_WIDTHS, Cameras, middle
+from diorama.core.camera import FOCAL_WIDTHS, line
 from diorama.diffusion.prior import Prior
 from diorama.geometry.fit import FitConfig, PosedFrames, fit
 from diorama.geometry.splat import splat
@@ -41,29 +41,20 @@ class SceneWay:
         count, height, width = case.disparity.shape
         shares, source = camera_shares("right", VIEWS)
         assert source is not None
-        motions = motions_of(case.left)
-        views = warp_views(case.left, case.disparity, _nearness(case), shares, motions=motions)
-        painter = Painter(self.prior, self.settings, kept="all")
+        settings, motions = self.settings, motions_of(case.left)
+        borrowed = motions if settings.borrows else None
+        near = (case.disparity / max(float(case.disparity.max()), 1e-3)).astype(np.float32)
+        views = warp_views(case.left, case.disparity, near, shares, warp=settings.warp, motions=borrowed)
+        painter = Painter(self.prior, settings, kept="all")
         paint = painter.paint(views.pictures, views.known, source=source, numbers=range(count))
-        paint = steadied(paint, views, motions, case.disparity)
+        if settings.steadies:
+            paint = steadied(paint, views, motions, case.disparity)
         baseline = NEAREST * float(case.disparity.max()) / (FOCAL_WIDTHS * width)
         depth = np.float32(baseline * FOCAL_WIDTHS * width) / np.maximum(case.disparity, 1e-3)
-        rig = _row(shares[:, 0] * baseline, height, width)
+        rig = line(VIEWS, baseline, height=height, width=width)
         times = (np.arange(count) / case.fps).astype(np.float32)
         weights = np.where(views.known, np.float32(1), np.float32(INVENTED))
         posed = PosedFrames(paint, rig, times, np.minimum(depth, np.float32(FARTHEST)), source, weights)
         scene = fit(posed, self.config)
         drawn = [splat(scene.at(float(time)), rig[VIEWS - 1 :]).color for time in times]
         return Made(np.rint(np.clip(np.stack(drawn), 0, 1) * 255).astype(np.uint8), painter.counted)
-
-
-def _nearness(case: StereoCase) -> np.ndarray:
-    return (case.disparity / max(float(case.disparity.max()), 1e-3)).astype(np.float32)
-
-
-def _row(places: np.ndarray, height: int, width: int) -> Cameras:
-    """Cameras beside each other, metres to the right of the first."""
-    found = middle(len(places), 0.0, height=height, width=width)
-    viewmats = found.viewmats.copy()
-    viewmats[:, 0, 3] = -places
-    return Cameras(viewmats, found.Ks, height, width)

@@ -11,7 +11,7 @@ from diorama.perception.fill import borrow
 from diorama.perception.neighbours import Neighbour
 
 AGREE = 10 / 255
-"""Mean difference of the channels, in parts of full scale, up to which two frames show the same."""
+"""Mean difference of the channels from the median, in parts of full scale, up to which frames show the same."""
 
 
 def borrow_agreed(

@@ -132,8 +132,6 @@ EMBEDDED: dict[str, MatrixSettings] = {
     "balanced": replace(
         QUALITIES["balanced"],
         num_inference_steps=1,
-        resamples=0,
-        spatial_resamples=0,
         inject_every=0,
         mixes=True,
         outpaints=False,

@@ -14,7 +14,7 @@ from diorama.media.safe import local_path
 from diorama.pipelines.matrix_config import EMBEDDED, QUALITIES, Generative, MatrixSettings
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_frames import MatrixMaker
-from diorama.pipelines.matrix_window import Window
+from diorama.pipelines.matrix_window import row_of
 from diorama.pipelines.presets import Look
 
 
@@ -71,8 +71,9 @@ class Opening:
             self.tell(f"{prior.name} joins pictures in time: views are painted one by one, tied by what is known")
         kept: Literal["last", "ends", "all"] = "ends" if look.source_eye == "center" else "last"
         painter = Painter(prior, settings_of(self.config), self.config.seed, "all" if look.views > 2 else kept)
-        row = Window((), painter, look, width=0, outpaints=False).shares
-        check_reach(prior, self.config, len(row), "--views" if look.views > 2 else "--quality")
+        check_reach(
+            prior, self.config, len(row_of(look, painter.settings)), "--views" if look.views > 2 else "--quality"
+        )
         return MatrixMaker(painter, self.config, look, folder)
 
 

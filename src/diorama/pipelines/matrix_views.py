@@ -17,7 +17,8 @@ from diorama.pipelines.matrix_config import Layout, Warp
 FARTHEST = 0.1
 """Inverse depth of the farthest point where planes of depth are cut (s2vg.md 1.1)."""
 APART = (4, -4, 8, -8, 12, -12)
-"""Frames of a window that background is borrowed from, counted from the one at hand."""
+"""Frames of a window that background is borrowed from, counted from the one at hand; two must agree, so windows of 8
+frames and fewer borrow nothing."""
 RING = 0.075 / 0.08, 0.5
 """The circle: across, in the parallax of the row, and how high for its width (s2vg.md 1.2)."""
 LEAST_FLOW = 16

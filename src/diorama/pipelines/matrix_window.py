@@ -12,7 +12,7 @@ from diorama.core.video import Pixels
 from diorama.perception.extend import edge_fill
 from diorama.pipelines.eyes import PLACES, Eyes
 from diorama.pipelines.frames import Seen, Viewed
-from diorama.pipelines.matrix_config import Layout
+from diorama.pipelines.matrix_config import Layout, MatrixSettings
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_steady import steadied
 from diorama.pipelines.matrix_store import Painted
@@ -38,6 +38,21 @@ class Framed:
     disparity: Float32[np.ndarray, "h w"]
 
 
+def row_of(look: Look, settings: MatrixSettings) -> Float[np.ndarray, "v 2"]:
+    """Where cameras stand: those of the film, the clip's own, and others between two eyes."""
+    layout = LAYOUTS[look.source_eye]
+    if look.views == 2:
+        return camera_shares(layout, max(settings.num_views, 3 if layout == "middle" else 2))[0]
+    places = sorted({*_of_film(look), 0.0}, reverse=layout == "left")
+    return np.stack([np.array(places), np.zeros(len(places))], axis=1)
+
+
+def _of_film(look: Look) -> list[float]:
+    """The cameras that the film shows, from left to right, where the fast engine has them."""
+    left, right = PLACES[look.source_eye]
+    return [float(place) for place in np.linspace(left, right, look.views)]
+
+
 @dataclass(frozen=True, eq=False)
 class Window:
     """Frames that are painted together.
@@ -57,18 +72,8 @@ class Window:
 
     @cached_property
     def shares(self) -> Float[np.ndarray, "v 2"]:
-        """Where the cameras stand: those of the film, the clip's own, and others between two eyes."""
-        layout = LAYOUTS[self.look.source_eye]
-        if self.look.views == 2:
-            return camera_shares(layout, max(self.painter.settings.num_views, 3 if layout == "middle" else 2))[0]
-        places = sorted({*self._of_film, 0.0}, reverse=layout == "left")
-        return np.stack([np.array(places), np.zeros(len(places))], axis=1)
-
-    @property
-    def _of_film(self) -> list[float]:
-        """The cameras that the film shows, from left to right, where the fast engine has them."""
-        left, right = PLACES[self.look.source_eye]
-        return [float(place) for place in np.linspace(left, right, self.look.views)]
+        """Where the cameras stand."""
+        return row_of(self.look, self.painter.settings)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -162,7 +167,9 @@ class Window:
             for view in self._shown():
                 share = self.shares[view, 0], self.shares[view, 1]
                 guess, sure, own = warp_frame(self.images, t, *maps, share, warp=settings.warp, motions=self._borrowed)
-                sure = own if settings.steadies else sure
+                if settings.steadies:  # what was borrowed small as well was averaged with the paint
+                    small = self.views.known[view, t] & ~self.views.shown[view, t]
+                    sure = own | (sure & ~_enlarged(small, (width, height)))
                 change = painted.paint[view, t].astype(np.int16) - self.views.pictures[view, t]
                 pictures.append(_corrected(guess, sure, change))
                 known.append(sure)
@@ -172,7 +179,7 @@ class Window:
     def _shown(self) -> list[int]:
         """Views that the film shows, from left to right."""
         places = self.shares[:, 0].tolist()
-        return [places.index(place) for place in self._of_film]
+        return [places.index(place) for place in _of_film(self.look)]
 
 
 def _corrected(guess: Pixels, known: Bool[np.ndarray, "h w"], change: Int16[np.ndarray, "sh sw 3"]) -> Pixels:
@@ -183,6 +190,10 @@ def _corrected(guess: Pixels, known: Bool[np.ndarray, "h w"], change: Int16[np.n
     large = np.asarray(cv2.resize(change, (guess.shape[1], guess.shape[0]), interpolation=cv2.INTER_LINEAR))
     painted = np.clip(guess.astype(np.int32) + large.astype(np.int32) * (top // 255), 0, top).astype(guess.dtype)
     return np.where(known[..., None], guess, painted)
+
+
+def _enlarged(mask: Bool[np.ndarray, "sh sw"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    return np.asarray(cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)) > 0
 
 
 def _bytes(image: Pixels) -> UInt8[np.ndarray, "h w 3"]:
