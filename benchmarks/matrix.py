@@ -1,7 +1,7 @@
 """From the released schedule of the frame matrix to "balanced", step by step: calls, pictures, seconds.
 
 Run: ``OMP_NUM_THREADS=1 python benchmarks/matrix.py``. The network is Zeroscope's at a small width with random
-weights: what it paints is noise, what it costs is told against the released schedule in the same run. Sixteen frames of
+weights: what it paints is noise, what it costs is told against the released schedule in the same run. Eight frames of
 a theatre clip at 80 x 48. Every row has the changes of those above it.
 """
 
@@ -26,7 +26,7 @@ from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_views import camera_shares, motions_of, warp_views
 from table import show
 
-SIZE = Size(frames=16, height=48, width=80)
+SIZE = Size(frames=8, height=48, width=80)
 WIDTHS = (32, 64)
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("the view that is known whole is never denoised", {"fixes_source": True}),

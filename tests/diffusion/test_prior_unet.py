@@ -24,7 +24,7 @@ from diorama.diffusion.levels import CLEAN
 from diorama.diffusion.motion_unet import adapt
 from diorama.diffusion.noise import Noise, generators
 from diorama.diffusion.prior import Prior
-from diorama.diffusion.prior_load import load_prior
+from diorama.diffusion.prior_load import load_prior, place_of
 from diorama.diffusion.prior_parts import NEGATIVE
 from diorama.diffusion.prior_text import clip_tokens
 from diorama.diffusion.sample import descend, sample
@@ -407,12 +407,19 @@ def test_a_codec_without_room_tells_it(zeroscope, monkeypatch):
             work(given)
 
 
+@pytest.mark.parametrize("name", ["hpu", "privateuseone", "privateuseone:0", "cuda:99", "a\nb", "", "\0"])
+def test_devices_that_are_not_there_get_one_line(name):
+    with pytest.raises(UsageError) as told:
+        place_of(name)
+    assert str(told.value) == f"no device {name!r} — --device — give auto, cpu, or a device that torch sees"
+
+
 def test_what_is_asked_for_is_checked(zeroscope, tmp_path):
     with pytest.raises(UsageError, match="guidance -1"):
         load_prior(zeroscope, guidance_scale=-1, device="cpu")
-    with pytest.raises(UsageError, match="no device toaster"):
+    with pytest.raises(UsageError, match="no device 'toaster'"):
         load_prior(zeroscope, device="toaster")
-    with pytest.raises(UsageError, match="no device meta"):
+    with pytest.raises(UsageError, match="no device 'meta'"):
         load_prior(zeroscope, device="meta")
     with pytest.raises(UsageError, match="0 sampling steps"):
         load_prior(zeroscope, device="cpu").ladder(0)

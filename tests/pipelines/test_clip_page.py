@@ -343,6 +343,19 @@ def test_the_page_says_that_it_loads_until_a_picture_is_there(browser: Browser, 
 
 
 @needs_chromium
+def test_where_nothing_loads_before_play_the_page_does_not_say_so(browser: Browser, film: Path, tmp_path: Path) -> None:
+    page = clip_page(film_of(film), title="Eyes", data=film.read_bytes())
+    assert page.count('preload="auto"') == 1
+    (tmp_path / "page.html").write_text(page.replace('preload="auto"', 'preload="none"'), encoding="utf-8")
+    url = (tmp_path / "page.html").as_uri()
+    browser.call("Page.navigate", url=url)
+    browser.wait(f"location.href === {json.dumps(url)} && document.getElementById('loading')?.hidden")
+    assert browser.do("document.documentElement.dataset.state") is None, "no picture yet"
+    browser.press(" ")
+    browser.wait("document.documentElement.dataset.state === 'ready'")
+
+
+@needs_chromium
 def test_hostile_texts_are_text_and_damage_is_told(browser: Browser, tmp_path: Path) -> None:
     page = clip_page(Film("video/webm", told=EVIL), title=EVIL, data=b"no film")
     (tmp_path / "evil.html").write_text(page, encoding="utf-8")

@@ -1,6 +1,8 @@
 """Clips from a seed, from words, from a picture; what is refused."""
 
 import json
+import os
+import shutil
 import tracemalloc
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -22,10 +24,12 @@ from diorama.diffusion.prior_load import load_prior, prior_folder
 from diorama.errors import MediaError, ModelError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_media
-from diorama.media.recipe import read_recipe
+from diorama.media.recipe import read_recipe, to_json
 from diorama.pipelines.generate import covering, generate, subject
 from diorama.pipelines.generate_config import GenerateConfig
 from diorama.pipelines.generate_prior import made_by
+from diorama.pipelines.recipe_models import fingerprint_of
+from diorama.pipelines.reproduce import reproduce
 from diorama.theatre.clip import Script, random_clip
 
 SMALL = {"frames": 2, "height": 48, "width": 64}
@@ -109,7 +113,50 @@ def test_words_make_a_clip(zeroscope, tmp_path):
     assert any("24x16 pixels instead of 25x16" in note for note in made.notes)
     recipe = read_recipe(tmp_path / "a.mkv")
     assert (recipe.options["prompt"], recipe.options["prior"]) == ("a cat", zeroscope.name)
-    assert str(zeroscope.parent) not in json.dumps(dict(recipe.options)), "where folders lie is nobody's business"
+    name = zeroscope.name
+    assert recipe.models == {"prior": name, "prior_sha": fingerprint_of(zeroscope), "prior_licence": "unstated"}
+    assert str(zeroscope.parent) not in to_json(recipe).decode(), "where folders lie is nobody's business"
+
+
+@pytest.fixture
+def snapshot(zeroscope, tmp_path, monkeypatch):
+    """Weights of the catalogue in the download cache, in a folder that is called by a hash."""
+    folder = tmp_path / "snapshots" / "6963642a64dbefa9"
+    shutil.copytree(zeroscope, folder)
+    monkeypatch.setattr(catalog, "folder_of", lambda entry: folder if entry.name == "zeroscope-v2-576w" else None)
+    return folder
+
+
+def test_a_clip_of_weights_of_the_catalogue_is_made_again_and_again(snapshot, tmp_path):
+    generate("a cat", tmp_path / "a.mkv", quick("zeroscope-v2-576w", frames=2, height=16, width=16))
+    first = read_recipe(tmp_path / "a.mkv")
+    licence = catalog.find("zeroscope-v2-576w", catalog.ALL).licence
+    assert (first.options["prior"], first.models["prior"]) == ("zeroscope-v2-576w", "zeroscope-v2-576w")
+    assert (first.models["prior_sha"], first.models["prior_licence"]) == (fingerprint_of(snapshot), licence)
+    again = reproduce(tmp_path / "a.mkv").files[0]
+    assert read_recipe(again).identity == first.identity
+    assert read_recipe(reproduce(again).files[0]).identity == first.identity
+
+
+def test_other_weights_of_the_same_name_are_refused_unless_accepted(snapshot, tmp_path):
+    generate("a cat", tmp_path / "a.mkv", quick("zeroscope-v2-576w", frames=2, height=16, width=16))
+    weights = snapshot / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["decoder.conv_out.bias"] += 0.5
+    save_file(tensors, weights)
+    with pytest.raises(UsageError, match=r"weights of prior are not those .*--input prior=PATH.*--allow-changed"):
+        reproduce(tmp_path / "a.mkv")
+    assert not (tmp_path / "a_again.mkv").exists()
+    told = Silent()
+    made = reproduce(tmp_path / "a.mkv", allow_changed=True, progress=told)
+    assert any("weights of prior are not those" in note for note in made.notes)
+    assert made.notes[0] in told.notes
+    assert read_recipe(made.files[0]).models["prior_sha"] == fingerprint_of(snapshot)
+
+
+def test_folders_whose_names_are_no_text_leave_a_recipe_that_is():
+    config = GenerateConfig(prior=os.fsdecode(b"/far/away/weights-\xff"))
+    assert config.for_recipe("a cat", "")["prior"] == "weights-\ufffd"
 
 
 def test_the_same_seed_gives_the_same_frames_and_words_and_seeds_change_them(zeroscope):
@@ -259,9 +306,9 @@ def test_clips_that_a_codec_cannot_take_whole_are_refused_before_they_are_made(m
     monkeypatch.setattr("diorama.pipelines.generate_prior.MOST_AT_ONCE", 13 * 8 * 12)
     assert len(clip_of(Oracle(), GenerateConfig(frames=13, num_inference_steps=2), (8, 12), first=None)) == 13
     prior = Oracle(value=float("nan"))  # it would be told if it were asked
-    with pytest.raises(UsageError, match=r"takes a clip whole: 14 frames of 12x8 .* memory — --frames — .*at most 13"):
+    with pytest.raises(UsageError, match=r"14 frames of 12x8 are too many — --frames — give at most 13 of this"):
         clip_of(prior, GenerateConfig(frames=14), (8, 12), first=None)
-    with pytest.raises(UsageError, match=r"memory — --frames — give a smaller --width"):
+    with pytest.raises(UsageError, match=r"too many — --frames — give a smaller --width"):
         clip_of(prior, GenerateConfig(frames=2), (80, 120), first=None)
 
 

@@ -88,6 +88,6 @@ def test_it_is_told_before_depth_or_paint(
 
 @pytest.mark.parametrize("device", ABSENT)
 def test_a_device_that_is_not_there_is_told_in_one_line(device: str) -> None:
-    with pytest.raises(UsageError, match=f"no device {device} — --device — ") as told:
+    with pytest.raises(UsageError, match=f"no device '{device}' — --device — ") as told:
         Opening(Generative(), device, lambda _: None).prior()
     assert "\n" not in str(told.value)

@@ -23,6 +23,11 @@ def array(shape: tuple[int, ...], data: bytes, descr: str = "|u1") -> bytes:
     return file.getvalue() + data
 
 
+def headed(header: str) -> bytes:
+    """A file of numpy with any header."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+
+
 def written(folder: Path, members: dict[str, bytes], way: int = zipfile.ZIP_DEFLATED) -> WindowStore:
     with zipfile.ZipFile(folder / f"window-{NUMBER:09d}.npz", "w", way) as file:
         for name, data in members.items():
@@ -55,6 +60,13 @@ BAD: dict[str, dict[str, bytes]] = {
     "floats": {"paint.npy": array(SHAPE, bytes(8 * 1728), "<f8")},
     "another height beyond": {"paint.npy": PAINT, "beyond.npy": array((3, 9, 12, 3), bytes(3 * 9 * 12 * 3))},
     "narrower beyond": {"paint.npy": PAINT, "beyond.npy": array((3, 8, 11, 3), bytes(3 * 8 * 11 * 3))},
+    "open brackets": {"paint.npy": headed("(" * 5000)},
+    "many signs": {"paint.npy": headed("-" * 9000 + "1")},
+    "keys of several types": {"paint.npy": headed("{1: 2, 'a': 3}")},
+    "a key that is a list": {"paint.npy": headed("{[]: 1}")},
+    "lines that do not line up": {"paint.npy": headed("\n  a\n b\n")},
+    "no type": {"paint.npy": headed("{'descr': (), 'fortran_order': False, 'shape': (2,), }")},
+    "a cut header": {"paint.npy": PAINT[:9]},
     "nothing": {},
     "no array": {"paint.npy": b"hello"},
 }

@@ -14,9 +14,10 @@ from diorama.core.progress import Silent
 from diorama.errors import ModelError
 from diorama.media.encoding import Encoding
 from diorama.media.recipe import read_recipe, sidecar_path
+from diorama.perception.depth_hub import HubDepth
 from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.presets import Clip, DepthChoice, Look, StereoConfig
-from diorama.pipelines.recipe_models import fingerprint_of, licence_of, networks_of
+from diorama.pipelines.recipe_models import fingerprint_of, licence_of, models_of, name_of, networks_of
 from diorama.pipelines.stereo import StereoRun, stereo
 from diorama.pipelines.upscale_config import Upscale
 
@@ -95,7 +96,7 @@ def test_the_upscaler_is_opened_before_frames_are_made(clip: Path, swin: Path, t
 
 @pytest.mark.parametrize("config", [PLAIN, GENERATIVE, replace(PLAIN, larger=Upscale(2))])
 def test_only_what_takes_part_is_named(config: StereoConfig) -> None:
-    told = networks_of(config)
+    told = networks_of(config, Silent().note)
     assert ("prior" in told) == (config.look.engine == "generative")
     assert ("upscaler" in told) == (config.larger.upscale > 1)
 
@@ -111,16 +112,53 @@ def test_priors_in_folders_are_known_by_their_content(tmp_path: Path, monkeypatc
     assert fingerprint_of(one) == fingerprint_of(two)
     assert (licence_of(one), licence_of(two)) == ("unstated", "shop-1.0")
     wanted = replace(GENERATIVE, generative=Generative(prior=str(two), autoencoder=str(one)))
-    told = networks_of(wanted)
+    told = networks_of(wanted, Silent().note)
     assert [told[name] for name in ("prior", "prior_licence", "autoencoder")] == ["two", "shop-1.0", "one"]
     (two / "unet" / "model.safetensors").write_bytes(b"others")
-    assert networks_of(wanted)["prior_sha"] != told["prior_sha"]
+    assert networks_of(wanted, Silent().note)["prior_sha"] != told["prior_sha"]
     entry = catalog.find("zeroscope-v2-576w", catalog.GENERATORS)
     monkeypatch.setattr(catalog, "folder_of", lambda weights: two if weights is entry else None)
-    told = networks_of(wanted)
+    told = networks_of(wanted, Silent().note)
     assert (told["prior"], told["prior_licence"]) == (entry.name, entry.licence)
     named = replace(GENERATIVE, generative=Generative(prior=entry.name))
-    assert networks_of(named)["prior_sha"] == told["prior_sha"]
+    assert networks_of(named, Silent().note)["prior_sha"] == told["prior_sha"]
+
+
+def depth_network(folder: Path) -> Path:
+    """What looks like one."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "dpt"}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_depth_is_called_as_in_the_catalogue_and_else_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = depth_network(tmp_path / "snapshots" / "0123abcd")
+    estimator, note = HubDepth(folder, tmp_path), Silent().note
+    assert models_of(PLAIN, estimator, note)["depth"] == "0123abcd"
+    entry = catalog.find("depth-anything-v2-small")
+    monkeypatch.setattr(catalog, "folder_of", lambda weights: folder if weights is entry else None)
+    told = models_of(PLAIN, estimator, note)
+    assert told["depth"] == name_of(folder) == entry.name
+    assert (told["depth_sha"], told["depth_licence"]) == (estimator.folder.fingerprint, entry.licence)
+    monkeypatch.setattr(catalog, "cached", lambda *_: folder)
+    named = HubDepth("somebody/some-depth", tmp_path)
+    assert models_of(PLAIN, named, note)["depth"] == "somebody/some-depth"
+
+
+def test_a_download_is_told_also_where_the_film_is_done(
+    clip: Path, swin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "cached", lambda source, *_: swin if source == "somebody/swin" else None)
+    wanted = replace(PLAIN, larger=Upscale(2, "somebody/swin"))
+    stereo(clip, tmp_path / "film.mkv", wanted)
+    monkeypatch.setattr(catalog, "cached", lambda *_: None)
+    monkeypatch.setattr("diorama.perception.hub._download", lambda source: swin)
+    again = stereo(clip, tmp_path / "film.mkv", wanted, run=StereoRun(resume=True))
+    assert any("already complete" in note for note in again.notes)
+    assert any("downloading somebody/swin" in note for note in again.notes)
 
 
 def test_what_is_told_of_progress_is_what_is_made(clip: Path, tmp_path: Path) -> None:

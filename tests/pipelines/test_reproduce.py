@@ -17,9 +17,11 @@ from diorama.errors import DioramaError, MediaError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_video
 from diorama.media.recipe import from_json, read_recipe, sidecar_path
+from diorama.perception.depth_hub import HubDepth
 from diorama.pipelines.presets import Clip, DepthChoice, Look, StereoConfig
 from diorama.pipelines.reproduce import reproduce
-from diorama.pipelines.stereo import StereoResult, stereo
+from diorama.pipelines.stereo import StereoResult, StereoRun, stereo
+from diorama.pipelines.upscale_config import Upscale
 
 FRAMES = 4
 
@@ -178,6 +180,8 @@ HOSTILE = {
     "code": (lambda r: r["options"].update({"background": "__import__('os')"}), r"__import__\('os'\)"),
     "choice": (lambda r: r["options"].update({"format": "../sbs"}), "options.format"),
     "codec": (lambda r: r["options"].update({"codec": "libx264 -f tee"}), "options.codec"),
+    "number as choice": (lambda r: r["options"].update({"upscale": 2.0}), r"2\.0 does not fit.*options.upscale"),
+    "flag as choice": (lambda r: r["options"].update({"upscale": True}), "True does not fit.*options.upscale"),
     "bomb": (lambda r: r["options"].update({"views": 10**6}), "views"),
     "infinity": (lambda r: r["options"].update({"divergence": 1e400}), "finite|Infinity|number|JSON"),
     "other command": (lambda r: r.update({"command": "rm -rf"}), "rm -rf.*reproduces: stereo, generate"),
@@ -243,6 +247,46 @@ def test_a_folder_of_weights_is_used_only_when_told(folder: Path, monkeypatch: p
     monkeypatch.setattr("diorama.catalog.models_found", lambda: local)
     reproduce(film)
     assert seen == [str(folder / "weights"), str(folder)]
+
+
+def test_other_weights_are_refused_unless_accepted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = folder / "weights"
+    weights.mkdir()
+    (weights / "config.json").write_text('{"model_type": "depth_anything"}')
+    (weights / "model.safetensors").write_bytes(b"weights")
+    sha = HubDepth(weights, folder).folder.fingerprint
+    film = spoil(
+        folder, lambda r: (r["options"].update(depth="weights"), r["inputs"].pop(), r["models"].update(depth_sha=sha))
+    )
+    seen = []
+
+    def record(source: Path, target: Path, config: StereoConfig, **_: object) -> StereoResult:
+        seen.append(config.depth.depth)
+        return StereoResult((target,), 0, 0.0, notes=("done",))
+
+    monkeypatch.setattr("diorama.pipelines.reproduce.stereo", record)
+    given = {"depth": weights}
+    assert reproduce(film, given=given).notes == ("done",)
+    (weights / "model.safetensors").write_bytes(b"others")
+    for other in (given, {"depth": folder / "depth.npy"}):
+        with pytest.raises(UsageError, match=r"weights of depth are not those.*--input depth=PATH.*--allow-changed"):
+            reproduce(film, given=other)
+    assert len(seen) == 1
+    told = Silent()
+    made = reproduce(film, given=given, allow_changed=True, progress=told)
+    assert told.notes == [made.notes[0]]
+    assert "weights of depth are not those" in made.notes[0]
+    assert len(seen) == 2
+
+
+def test_embedded_weights_are_compared_too(folder: Path) -> None:
+    config = StereoConfig(Look(convergence="0.5"), DepthChoice(people=False), Clip(end="0.05"), larger=Upscale(2))
+    stereo(folder / "clip.mp4", folder / "film.mp4", config, run=StereoRun(overwrite=True))
+    film = spoil(folder, lambda r: r["models"].update(upscaler_sha="0" * 64, prior_sha="of what takes no part"))
+    with pytest.raises(UsageError, match="weights of upscaler are not those"):
+        reproduce(film)
+    made = reproduce(film, allow_changed=True)
+    assert reproduce(made.files[0]).notes == made.notes[1:], "the new film tells what it was made with"
 
 
 def test_every_option_survives_its_recipe() -> None:

@@ -464,6 +464,33 @@ def test_a_page_says_that_it_loads_until_it_shows_something(browser: Browser, tm
     assert np.abs(browser.seen()[CLEAR] - (200, 40, 30)).max() > 100
 
 
+@needs_chromium
+def test_a_page_that_loses_its_graphics_before_the_first_picture_does_not_go_on_loading(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(scene_page(scene(), title="Blobs", poster=picture()), encoding="utf-8")
+    waiting = "{ const now = requestAnimationFrame; requestAnimationFrame = (act) => { window.go = () => now(act); }; }"
+    script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=waiting)["identifier"]
+    url, loading = json.dumps(path.as_uri()), "document.getElementById('loading')"
+    try:
+        browser.events.clear()
+        browser.call("Page.navigate", url=path.as_uri())
+        browser.wait(f"location.href === {url} && window.go !== undefined && {loading} !== null")
+        assert browser.do("document.documentElement.dataset.state") is None
+        browser.do(
+            "document.getElementById('canvas').getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()"
+        )
+        browser.wait("!document.getElementById('notice').hidden")
+        assert browser.do(loading) is None
+        for _ in range(5):
+            browser.do("new Promise((done) => { window.go(); setTimeout(done, 50); })")
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    assert browser.do("document.getElementById('poster')") is not None
+    assert [event for event in browser.troubles() if event["method"] == "Runtime.exceptionThrown"] == []
+
+
 @pytest.fixture(scope="module")
 def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("scene") / "page.html"

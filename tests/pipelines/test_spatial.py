@@ -1,6 +1,7 @@
 """A clip becomes a scene: what is written, what it agrees with, and clips that are hardly any."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from diorama import catalog
 from diorama.cli import main
 from diorama.core.progress import Silent
 from diorama.diffusion.denoise import Denoiser
@@ -20,6 +22,7 @@ from diorama.media.images import load_image
 from diorama.media.read import open_video
 from diorama.media.splat import read_scene4d, read_splats
 from diorama.pipelines import matrix_open
+from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.presets import DepthChoice
 from diorama.pipelines.spatial import SCENE, SpatialOptions, spatial
 from diorama.pipelines.spatial_config import SpatialConfig
@@ -79,6 +82,21 @@ def test_everything_is_written_and_reads_back(clip: Path, tmp_path: Path) -> Non
     shown = picture(scene.moving, float(scene.moving.times[1]), scene.cameras[:1])
     assert np.abs(shown.astype(int) - source[1]).mean() < 25
     assert not list(tmp_path.glob(".out*"))
+
+
+def test_networks_are_told_by_their_names(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    entry = catalog.find("zeroscope-v2-576w", catalog.GENERATORS)
+    monkeypatch.setattr(catalog, "folder_of", lambda weights: folder if weights is entry else None)
+    other = tmp_path / os.fsdecode(b"svd-\xff")
+    options = replace(
+        asked(clip, iterations=1), generative=Generative("draft", prior=str(folder), autoencoder=str(other))
+    )
+    made = spatial(clip, tmp_path / "out", options)
+    told = json.loads((made.folder / "spatial.json").read_text())["options"]
+    assert (told["generative"]["prior"], told["generative"]["autoencoder"]) == (entry.name, "svd-\ufffd")
+    assert told["depth"]["depth"] == "depth.npy"
 
 
 def test_cameras_stand_where_their_views_were_warped_to() -> None:

@@ -100,7 +100,7 @@ class Reproduce:
     input: tuple[str, ...] = ()
     """Inputs as name=path, where they do not lie beside the file."""
     allow_changed: bool = False
-    """Accept inputs whose content has changed since."""
+    """Accept inputs or weights whose content has changed since."""
     overwrite: bool = False
     """Replace an existing output."""
     common: Common = Common()

@@ -127,6 +127,8 @@ def place_of(device: torch.device | str) -> torch.device:
     try:
         place = torch.device(device)
         torch.zeros(1, device=place).tolist()  # "meta" holds no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"no device {device}", "--device", "give auto, cpu, or a device that torch sees") from error
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        raise UsageError(
+            f"no device {str(device)!r}", "--device", "give auto, cpu, or a device that torch sees"
+        ) from error
     return place

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 import diorama
 from diorama import catalog
 from diorama.core.layers import Layer, LayeredVideo
+from diorama.core.parallel import aside
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.video import ColorTags, Frame, Video
 from diorama.diffusion.prior import Prior
@@ -36,9 +37,10 @@ from diorama.pipelines.generate_config import EMBEDDED, MOST_WORDS, GenerateConf
 from diorama.pipelines.generate_prior import made_by
 from diorama.pipelines.output import Target, make_target
 from diorama.pipelines.presets import Look
+from diorama.pipelines.recipe_models import lying
 from diorama.theatre.clip import Script, random_clip
 
-THEATRE_SIZE = (320, 576)
+THEATRE, THEATRE_SIZE = "theatre", (320, 576)
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -111,16 +113,31 @@ def generate(
         raise UsageError("a clip does not fit into one image", target.path, "name a video, such as clip.mp4")
     with RunLock(target.path):
         sweep(target.path)
+        models = aside(lambda: models_of(config))  # hashing takes seconds
         if folder is None:
-            name, made = "theatre", played_clip(config, told)
+            name, made = THEATRE, played_clip(config, told)
         else:
             prior = _loaded(folder, prompt, config, told)
             name, made = prior.name, _filmed(prior, first, config, told)
         inputs = tuple(Input.of(path) for path in pictures)
         options = config.for_recipe(prompt, "".join(each.name for each in inputs))
-        recipe = Recipe("generate", options, inputs, config.seed, diorama.__version__, {"prior": name})
+        recipe = Recipe("generate", options, inputs, config.seed, diorama.__version__, models())
         count = _write(made, target, config, recipe, told)
     return GenerateResult(target.files, count, time.perf_counter() - began, name, tuple(told.notes))
+
+
+def models_of(config: GenerateConfig) -> dict[str, str]:
+    """What makes a clip, as its recipe tells it; weights are read once for their hash.
+
+    Returns:
+        dict[str, str]: ``prior``; ``prior_sha`` and ``prior_licence`` of one that is a network.
+
+    Raises:
+        ModelError: it is not on this machine.
+    """
+    if config.prior == EMBEDDED:
+        return {"prior": THEATRE}
+    return lying("prior", prior_folder(config.prior), config.prior)
 
 
 def subject(given: str, config: GenerateConfig) -> tuple[str, Path | None]:

@@ -1,7 +1,6 @@
 """How a clip is made from words, a picture, or nothing, as options; importing this loads nothing heavy."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from diorama.errors import UsageError
 from diorama.media.encoding import Encoding
@@ -63,12 +62,14 @@ class GenerateConfig:
             raise UsageError("no prior", "--prior", "give embedded, a folder, or a name of diorama models list")
 
     def for_recipe(self, prompt: str, image: str) -> dict[str, Scalar]:
-        """All options, as a recipe keeps them: folders by their last name alone.
+        """All options, as a recipe keeps them: the prior by its name, wherever it lies.
 
         Args:
             prompt: what was shown, wherever it was given.
             image: name of the picture that the clip begins with; empty where there is none.
         """
+        from diorama.pipelines.recipe_models import named  # heavy: only where there is a recipe
+
         options = {**asdict(self.encoding), **asdict(self), "prompt": prompt, "image": image}
         del options["encoding"]
-        return options | {"prior": Path(self.prior).name or self.prior}
+        return options | {"prior": named(self.prior)}

@@ -28,9 +28,7 @@ AGAIN_ABOVE = 500
 CHUNK = 16
 """Pictures that leave the codec together; those for films see as many at once."""
 MOST_AT_ONCE = 1 << 28
-"""Pixels of all frames of a clip whose codec takes it whole: `BYTES` each."""
-BYTES = 24
-"""A pixel of three float32, and once more while the codec joins them."""
+"""Pixels of all frames of a clip whose codec takes it whole: a limit, no measure of what a machine can hold."""
 
 Latents = Float[torch.Tensor, "1 c t y x"]
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -69,9 +67,8 @@ def _check_size(prior: Prior, frames: int, size: tuple[int, int]) -> None:
     if prior.rows or _fitting(prior, frames) * area <= MOST_AT_ONCE:
         return
     most = next((count for count in range(frames, 0, -1) if _fitting(prior, count) * area <= MOST_AT_ONCE), 0)
-    need = _fitting(prior, frames) * area * BYTES / 1e9
-    what = f"the codec of {prior.name} takes a clip whole: {frames} frames of {size[1]}x{size[0]} need {need:.0f} GB"
-    raise UsageError(f"{what} of memory", "--frames", f"give at most {most}" if most else "give a smaller --width")
+    what = f"the codec of {prior.name} holds a clip whole, and {frames} frames of {size[1]}x{size[0]} are too many"
+    raise UsageError(what, "--frames", f"give at most {most} of this size" if most else "give a smaller --width")
 
 
 def _decoded(prior: Prior, latents: Latents, count: int) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:

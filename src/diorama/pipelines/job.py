@@ -115,7 +115,7 @@ class Job:
         estimator = self._estimator(work)
         try:
             stream = self._stream(work, estimator)  # opens the networks: what is wrong with them shows first
-            recipe = aside(lambda: self.recipe(models_of(self.config, estimator)))  # hashing takes seconds
+            recipe = aside(lambda: self.recipe(models_of(self.config, estimator, self.note)))  # hashing takes seconds
             pieces = self._pieces(work, encoding, stream)
         finally:
             getattr(estimator, "close", lambda: None)()
@@ -129,7 +129,7 @@ class Job:
         estimator = self._estimator(work)
         with closing(self._stream(work, estimator).shown(Since())) as frames:
             shown = next(frames)
-        facts = self._facts(work, self.recipe(models_of(self.config, estimator)))
+        facts = self._facts(work, self.recipe(models_of(self.config, estimator, self.note)))
         finish_stills(facts, shown.images)
         return write_reports(facts, iter([shown.record]))
 
@@ -240,7 +240,7 @@ class Job:
 
     def models(self) -> dict[str, str]:
         """What answers each question, as the recipe keeps it."""
-        return models_of(self.config, self._resolved(self.target.path.parent))
+        return models_of(self.config, self._resolved(self.target.path.parent), self.note)
 
     def recipe(self, models: dict[str, str]) -> Recipe:
         """This run as data; reads every input once for its hash."""

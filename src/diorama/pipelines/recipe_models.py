@@ -1,4 +1,4 @@
-"""What answered in a stereo run, as its recipe tells it: each network's name, content hash and licence.
+"""What answered in a run, as its recipe tells it: each network's name, content hash and licence.
 
 Where they lie is nobody's business. Loads no framework before it is asked about a prior.
 """
@@ -6,6 +6,7 @@ Where they lie is nobody's business. Loads no framework before it is asked about
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from diorama import catalog
@@ -26,23 +27,36 @@ STATED = re.compile(r"^(license(?:_name)?):\s*([\w.-]+)", re.MULTILINE)
 """The licence in the head of a README, the form that model pages use."""
 
 
-def models_of(config: StereoConfig, estimator: DepthEstimator) -> dict[str, str]:
-    """All that answers in a run.
+def models_of(config: StereoConfig, estimator: DepthEstimator, note: Callable[[str], None]) -> dict[str, str]:
+    """All that answers in a stereo run.
+
+    Args:
+        config: of the run.
+        estimator: what answers depth.
+        note: told of a download.
 
     Returns:
-        dict[str, str]: as `answers.provenance` and `networks_of`; ``depth_licence`` of depth that is a network.
+        dict[str, str]: as `answers.provenance` and `networks_of`; ``depth_licence`` of depth that is a network, which
+        a folder names as `name_of` does.
 
     Raises:
         ModelError: a network is not to be found.
     """
     told = answers.provenance(estimator)
     if isinstance(estimator, HubDepth):
-        told["depth_licence"] = licence_of(estimator.folder.path)
-    return told | networks_of(config)
+        folder = estimator.folder.path
+        if Path(estimator.model).is_dir():
+            told["depth"] = name_of(folder)
+        told["depth_licence"] = licence_of(folder)
+    return told | networks_of(config, note)
 
 
-def networks_of(config: StereoConfig) -> dict[str, str]:
+def networks_of(config: StereoConfig, note: Callable[[str], None]) -> dict[str, str]:
     """The networks besides depth that take part; reads them once for their hash.
+
+    Args:
+        config: of a stereo run.
+        note: told of a download.
 
     Returns:
         dict[str, str]: ``prior``, ``autoencoder`` (unless the prior's own folder holds it) and ``upscaler``, each with
@@ -57,7 +71,7 @@ def networks_of(config: StereoConfig) -> dict[str, str]:
         return told
     if larger.upscaler == EMBEDDED:
         return told | _packaged("upscaler", UPSCALER)
-    return told | _lying("upscaler", hub.locate(larger.upscaler, lambda text: None).path, larger.upscaler)
+    return told | lying("upscaler", hub.locate(larger.upscaler, note).path, larger.upscaler)
 
 
 def painting_of(config: Generative) -> dict[str, str]:
@@ -66,8 +80,8 @@ def painting_of(config: Generative) -> dict[str, str]:
         return _packaged("prior", PRIOR) | _packaged("autoencoder", CODEC)
     from diorama.diffusion.prior_load import prior_folder  # torch: only where there is a prior
 
-    told = _lying("prior", prior_folder(config.prior), config.prior)
-    return told | (_lying("autoencoder", Path(config.autoencoder)) if config.autoencoder else {})
+    told = lying("prior", prior_folder(config.prior), config.prior)
+    return told | (lying("autoencoder", Path(config.autoencoder)) if config.autoencoder else {})
 
 
 def _packaged(question: str, name: str) -> dict[str, str]:
@@ -76,10 +90,24 @@ def _packaged(question: str, name: str) -> dict[str, str]:
     return {question: name, f"{question}_sha": content_hash(file), f"{question}_licence": entry.licence}
 
 
-def _lying(question: str, folder: Path, asked: str = "") -> dict[str, str]:
-    """A network in a folder; `asked` is its name where it was not the folder that was given."""
+def lying(question: str, folder: Path, asked: str = "") -> dict[str, str]:
+    """A network in a folder, which is read once for its hash.
+
+    Args:
+        question: what it answers, such as ``prior``.
+        folder: where it lies.
+        asked: its name, where it was not the folder that was given.
+
+    Returns:
+        dict[str, str]: its name under `question`, its ``_sha`` and ``_licence``.
+    """
     name = name_of(folder) if not asked or Path(asked).is_dir() else asked
     return {question: name, f"{question}_sha": fingerprint_of(folder), f"{question}_licence": licence_of(folder)}
+
+
+def named(option: str) -> str:
+    """An option for a prior or an autoencoder as a recipe keeps it: where folders lie is nobody's business."""
+    return option if option in ("", EMBEDDED) else name_of(Path(option))
 
 
 def name_of(folder: Path) -> str:

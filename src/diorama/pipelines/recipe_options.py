@@ -5,6 +5,7 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from diorama.errors import UsageError
+from diorama.pipelines.choices import among
 
 Config = TypeVar("Config")
 
@@ -43,7 +44,7 @@ def _check_type(name: str, value: object, hint: object) -> None:
 
 def _fits(value: object, hint: object) -> bool:
     if get_origin(hint) is Literal:
-        return value in get_args(hint)
+        return among(value, get_args(hint))
     if get_args(hint):  # a union
         return any(_fits(value, part) for part in get_args(hint))
     if hint is float:

@@ -1,17 +1,18 @@
 """Run a recipe again. The recipe is data: options are checked as if typed, inputs found only where allowed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diorama import catalog
-from diorama.core.progress import Progress
+from diorama.core.progress import Progress, Silent
 from diorama.errors import UsageError
 from diorama.media.fields import Scalar
 from diorama.media.recipe import Recipe, read_recipe, resolve_inputs
-from diorama.perception.answers import EMBEDDED, HUB
+from diorama.perception.answers import EMBEDDED, HUB, DepthOptions, resolve
 from diorama.pipelines.generate_config import GenerateConfig
 from diorama.pipelines.presets import StereoConfig
+from diorama.pipelines.recipe_models import models_of
 from diorama.pipelines.recipe_options import config_of
 from diorama.pipelines.stereo import StereoRun, stereo
 
@@ -53,7 +54,7 @@ class Order:
     inputs: Mapping[str, Path]
     target: Path
     overwrite: bool
-    progress: Progress | None
+    progress: Progress
 
 
 def _stereo(order: Order) -> Reproduced:
@@ -63,6 +64,13 @@ def _stereo(order: Order) -> Reproduced:
     config, run = config_of(StereoConfig, order.options), StereoRun(overwrite=order.overwrite)
     made = stereo(source, order.target, config, run=run, progress=order.progress)
     return Reproduced(made.files, made.frames, made.seconds, made.extras, made.notes)
+
+
+def _stereo_models(order: Order) -> dict[str, str]:
+    config = config_of(StereoConfig, order.options)
+    depth = config.depth
+    estimator = resolve(depth.depth, order.target.parent, DepthOptions(people=depth.people, device=depth.device))
+    return models_of(config, estimator, order.progress.note)
 
 
 def _generate(order: Order) -> Reproduced:
@@ -78,22 +86,35 @@ def _generate(order: Order) -> Reproduced:
     return Reproduced(made.files, made.frames, made.seconds, notes=made.notes)
 
 
+def _generate_models(order: Order) -> dict[str, str]:
+    from diorama.pipelines import generate  # torch: only where it is asked for
+
+    options = {name: value for name, value in order.options.items() if name != "image"}
+    return generate.models_of(config_of(GenerateConfig, options))
+
+
 @dataclass(frozen=True)
 class Command:
     """A command whose recipes can be run again.
 
     Attributes:
         again: does it.
+        models: what would answer, as the new recipe will tell it; reads weights for their hash.
         networks: options that name networks, with what the package has in their place.
     """
 
     again: Callable[[Order], Reproduced]
+    models: Callable[[Order], dict[str, str]]
     networks: Mapping[str, str]
 
 
 COMMANDS: Mapping[str, Command] = {
-    "stereo": Command(_stereo, {DEPTH: EMBEDDED, "prior": EMBEDDED, "autoencoder": "", "upscaler": EMBEDDED}),
-    "generate": Command(_generate, {"prior": EMBEDDED}),
+    "stereo": Command(
+        _stereo,
+        _stereo_models,
+        {DEPTH: EMBEDDED, "prior": EMBEDDED, "autoencoder": "", "upscaler": EMBEDDED},
+    ),
+    "generate": Command(_generate, _generate_models, {"prior": EMBEDDED}),
 }
 OTHERS = ("animate", "person", "rig")
 """Commands that write recipes which only they themselves can run."""
@@ -115,13 +136,13 @@ def reproduce(
         output: the file to write; by default ``<name>_again`` beside `made`.
         given: where inputs are that do not lie beside `made`, by the name the recipe gives them; ``depth`` stands for
             a folder of weights, ``prior``, ``autoencoder`` and ``upscaler`` for those networks.
-        allow_changed: accept inputs with another content hash.
+        allow_changed: accept inputs and weights with another content hash.
         overwrite: replace an existing output.
         progress: told how far the run is.
 
     Raises:
         UsageError: a recipe of a command that is not in `COMMANDS`, unknown options, inputs that are missing or
-            changed, or a network that is neither an input nor on this machine.
+            changed, a network that is neither an input nor on this machine, or one with other weights.
         MediaError: no recipe there.
     """
     recipe = read_recipe(made)
@@ -134,7 +155,24 @@ def reproduce(
     for name, own in command.networks.items():
         asked = options.get(name, own)
         options[name] = str(folders.get(name) or _network(name, asked, own, found))
-    return command.again(Order(options, found, output or _again(made), overwrite, progress))
+    order = Order(options, found, output or _again(made), overwrite, progress or Silent())
+    changed = _changed(recipe, command, order)
+    if not changed:
+        return command.again(order)
+    what = f"the weights of {' and '.join(changed)} are not those the recipe was made with (their content differs)"
+    if not allow_changed:
+        fix = f"give the original: --input {changed[0]}=PATH, or accept it: --allow-changed"
+        raise UsageError(what, "recipe", fix)
+    order.progress.note(what)
+    result = command.again(order)
+    return replace(result, notes=(what, *result.notes))
+
+
+def _changed(recipe: Recipe, command: Command, order: Order) -> list[str]:
+    """Networks whose content is not what the recipe says."""
+    told = {name: sha for name in command.networks if (sha := recipe.models.get(f"{name}_sha"))}
+    found = command.models(order) if told else {}
+    return [name for name, sha in told.items() if name in found and found.get(f"{name}_sha") != sha]
 
 
 def _command(recipe: Recipe, made: Path) -> Command:

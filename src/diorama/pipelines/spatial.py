@@ -32,7 +32,7 @@ from diorama.pipelines.matrix_config import Generative
 from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_open import Opening, check_reach, settings_of
 from diorama.pipelines.presets import Clip, DepthChoice, Look
-from diorama.pipelines.recipe_models import painting_of
+from diorama.pipelines.recipe_models import name_of, named, painting_of
 from diorama.pipelines.scene_page import scene_page
 from diorama.pipelines.schedule import Schedule, schedule
 from diorama.pipelines.spatial_config import SpatialConfig
@@ -243,9 +243,11 @@ class _Run:
     def _told(self) -> dict[str, object]:
         """The options without where files lie."""
         table: dict[str, dict[str, object]] = asdict(self.options)
-        table["depth"]["depth"] = Path(str(table["depth"]["depth"])).name
+        depth = self.options.depth.path
+        if depth is not None:
+            table["depth"]["depth"] = name_of(depth)
         for name in ("prior", "autoencoder"):
-            table["generative"][name] = Path(str(table["generative"][name])).name
+            table["generative"][name] = named(str(table["generative"][name]))
         return dict(table)
 
 

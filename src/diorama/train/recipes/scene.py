@@ -33,7 +33,7 @@ from diorama.train.recipes.backbone import encoder_fingerprint
 from diorama.train.split import theatre_seed
 
 WIDTHS = (32, 48, 64)
-POOL, SIDE = 400, 16
+POOL, SIDE = 320, 16
 """Lessons of an epoch, and latent positions a side of what is looked at."""
 AT_NOISE = 0.7
 """Share of the samples at pure noise, where sampling begins, and ends if it takes one step."""

@@ -41,6 +41,11 @@
     root.dataset.state = state;
   }
 
+  /** Some browsers load no picture before somebody presses Play. */
+  function idle() {
+    if (film.networkState === film.NETWORK_IDLE && film.readyState < film.HAVE_CURRENT_DATA) $("loading").hidden = true;
+  }
+
   /** Where each eye is in the film, and how wide its picture is for its height. */
   function eyes() {
     const layout = $("layout").value, half = layout.startsWith("half-"), whole = film.videoWidth / film.videoHeight || 16 / 9;
@@ -129,6 +134,7 @@
   $("whole").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
   for (const id of ["way", "swap", "layout"]) $(id).addEventListener("change", arrange);
   for (const event of ["timeupdate", "play", "pause", "durationchange", "seeked", "volumechange"]) film.addEventListener(event, clock);
+  film.addEventListener("suspend", idle);
   film.addEventListener("error", () => {
     notice("This browser cannot play the film: it does not know its codec, or the file is damaged. Chromium and Firefox play H.264, VP9 and AV1.");
     loaded("error");
@@ -149,6 +155,7 @@
 
   clock();
   arrange();
+  idle();
   if (!mix) {
     loaded("plain");
     return;

@@ -35,12 +35,16 @@
   const camera = Camera.create($("canvas"), scene, () => sway(false));
   if (Stage.able()) {
     try { stage = Stage.create($("canvas"), scene, camera); } catch (error) { notice(`The view cannot be drawn: ${error.message}`); }
-    $("canvas").addEventListener("webglcontextlost", () => notice("The browser has taken the graphics card away from this page. Load it again."));
+    $("canvas").addEventListener("webglcontextlost", () => {
+      notice("The browser has taken the graphics card away from this page. Load it again.");
+      $("loading")?.remove();
+      root.dataset.state ??= "error"; // before the first picture: the poster stays
+    });
   } else {
     notice("This page draws with WebGL 2, which this browser does not offer or has turned off. Try another browser, or turn on "
       + "hardware acceleration.");
   }
-  if (!stage) $("loading").remove();
+  if (!stage) $("loading")?.remove();
   for (const part of document.querySelectorAll("button, select, input")) part.disabled = stage === null && part.id !== "help";
 
   function seek(to) {
@@ -138,7 +142,7 @@
     before = now;
     if (playing) advance(seconds);
     if (stage?.draw(camera.tick(seconds), spent)) pictures++;
-    if (stage?.shown() && root.dataset.state !== "ready") { // until then the poster stays, and the page says that it loads
+    if (stage?.shown() && !root.dataset.state) { // until then the poster stays, and the page says that it loads
       $("poster")?.remove();
       $("loading").remove();
       root.dataset.state = "ready";
