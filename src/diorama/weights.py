@@ -297,7 +297,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: what comes into sight where the eye moves",
-        {"scene-s.safetensors": "4ccf94f1c314b6064d38cc386e3d8231640bf3e16a0676e1343ae45b3e10e849"},
+        {"scene-s.safetensors": "b8f1aabe588d183b8212bfae57cbd8fb7b3b8c85fb13b87dbabeff1976ec8774"},
     ),
     _embedded(
         "upscale-s",

@@ -21,7 +21,7 @@ from diorama.pipelines.matrix_mask import eroded, latent_mask, per_latent_frame,
 
 MARGIN = 32
 """Pixels around holes that a prior sees."""
-SURE = 6.0
+SURE = 2.0
 """Pixels inside a hole from which on the embedded prior tells more than the guess does."""
 LEAST = 64
 """Sides of what is painted at once are multiples of it."""
