@@ -56,7 +56,7 @@ def test_the_example_runs(example: Path, clip: Path, tmp_path: Path, request: py
         [sys.executable, "-c", f"{short}; runpy.run_path({str(example)!r}, run_name='__main__')"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(example.parent), os.environ.get("PYTHONPATH", "")])},
