@@ -91,3 +91,14 @@ def test_a_device_that_is_not_there_is_told_in_one_line(device: str) -> None:
     with pytest.raises(UsageError, match=f"no device '{device}' — --device — ") as told:
         Opening(Generative(), device, lambda _: None).prior()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("quality", ["svg-release", "balanced"])
+def test_the_schedule_of_released_networks_is_told_with_the_embedded_one(
+    monkeypatch: pytest.MonkeyPatch, quality: str
+) -> None:
+    monkeypatch.setattr(matrix_open.ScenePrior, "load", lambda **_: Short(32))
+    told: list[str] = []
+    Opening(Generative(quality=quality), "cpu", told.append).prior()
+    assert len(told) == (quality == "svg-release")
+    assert all("gets noisy" in words for words in told)

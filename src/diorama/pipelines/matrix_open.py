@@ -46,6 +46,8 @@ class Opening:
                 raise UsageError("the embedded prior reads no prompt", "--prompt", fix)
             if config.autoencoder:
                 raise UsageError("the embedded prior has its own autoencoder", "--autoencoder", "leave it out")
+            if config.quality == "svg-release":
+                self.tell("svg-release is the schedule of released networks; the embedded prior gets noisy by it")
             return ScenePrior.load(device=place)
         folder = prior_folder(config.prior)
         entry = catalog.at_folder(folder)
