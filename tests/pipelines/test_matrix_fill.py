@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -212,20 +213,30 @@ def test_latent_frames_that_stand_for_several_pictures_are_known_where_all_are()
     assert per_latent_frame(shares, 1, least=True) is shares
 
 
-def test_rectangles_hold_every_hole_once() -> None:
+def test_rectangles_hold_every_hole_with_its_margin() -> None:
     rng = np.random.default_rng(0)
-    for count in (1, 3, 12):
+    for count, grid in ((1, 16), (3, 64), (12, 16)):
         holes = np.zeros((270, 500), bool)
         for y, x in zip(rng.integers(0, 265, count), rng.integers(0, 490, count), strict=True):
             holes[y : y + 5, x : x + 9] = True
-        cover = np.zeros(holes.shape, int)
-        for rows, columns in rectangles(holes, margin=16, least=64):
+        cover = np.zeros(holes.shape, bool)
+        for rows, columns in rectangles(holes, margin=16, least=64, grid=grid):
             assert rows.stop - rows.start >= 64
             assert columns.stop - columns.start >= 64
-            cover[rows, columns] += 1
-        assert cover.max() == 1
-        assert cover[holes].min() == 1
-    assert rectangles(np.zeros((20, 20), bool), margin=4, least=8) == []
+            assert rows.stop == 270 or (rows.stop - rows.start) % grid == 0
+            cover[rows, columns] = True
+        assert cover[cv2.dilate(holes.view(np.uint8), np.ones((33, 33), np.uint8)) > 0].all()
+    assert rectangles(np.zeros((20, 20), bool), margin=4, least=8, grid=4) == []
+
+
+def test_rectangles_are_fewer_pixels_than_the_picture_where_holes_are_apart() -> None:
+    holes = np.zeros((256, 448), bool)
+    holes[:, -6:], holes[60:200, 190:200], holes[60:200, 240:246] = True, True, True
+    found = rectangles(holes, margin=32, least=64, grid=16)
+    assert len(found) == 2  # the side, and both edges of somebody
+    assert sum((a.stop - a.start) * (b.stop - b.start) for a, b in found) < 0.6 * holes.size
+    holes[:, ::8] = True
+    assert rectangles(holes, margin=32, least=64, grid=16) == [(slice(0, 256), slice(0, 448))]
 
 
 def test_cameras_stand_as_published() -> None:

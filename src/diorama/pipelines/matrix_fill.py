@@ -24,7 +24,9 @@ MARGIN = 32
 SURE = 2.0
 """Pixels inside a hole from which on the embedded prior tells more than the guess does."""
 LEAST = 64
-"""Sides of what is painted at once are multiples of it."""
+"""Pixels a side of what is painted at once, at least."""
+GRID = 16
+"""Its sides are multiples of this, or of what the prior asks for."""
 RELEASED = MatrixConfig().order
 Pictures = UInt8[np.ndarray, "v t h w 3"]
 Known = Bool[np.ndarray, "v t h w"]
@@ -68,24 +70,25 @@ class Painter:
             ModelError: the prior gives numbers that are not finite.
             OutOfMemoryError: one video alone does not fit.
         """
-        out = pictures.copy()
-        if known.all():
-            return out
+        out, done = pictures.copy(), known.copy()
         for rows, columns in self._pieces(known):
             place = (slice(None), slice(None), rows, columns)
-            piece, sure = pictures[place], known[place]
+            piece, sure = out[place].copy(), done[place].copy()
+            if sure.all():
+                continue
             corner = (rows.start, columns.start)
             made = self._painted(piece, sure, source, numbers, corner)
             if self.prior.reads_guess:
                 made = _setting_in(piece, made, sure)
-            out[place] = np.where(sure[..., None], piece, made)
+            out[place], done[place] = np.where(sure[..., None], piece, made), True
         return out
 
     def _pieces(self, known: Known) -> list[tuple[slice, slice]]:
         height, width = known.shape[2:]
         if not self.settings.crops:
             return [(slice(0, height), slice(0, width))]
-        return rectangles(np.asarray(~known.all(axis=(0, 1))), margin=MARGIN, least=LEAST)
+        grid = max(GRID, self.prior.multiple)
+        return rectangles(np.asarray(~known.all(axis=(0, 1))), margin=MARGIN, least=LEAST, grid=grid)
 
     @torch.no_grad()
     def _painted(

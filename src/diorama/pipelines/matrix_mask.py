@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 ERODED = 3
 """Side of the square by which the released code shrinks what is known."""
@@ -63,52 +63,57 @@ def per_latent_frame(
 
 
 def rectangles(
-    open_: Bool[np.ndarray, "h w"], *, margin: int, least: int, whole: float = 0.6
+    open_: Bool[np.ndarray, "h w"], *, margin: int, least: int, grid: int, whole: float = 0.8
 ) -> list[tuple[slice, slice]]:
-    """Disjoint rectangles that hold all open pixels with a margin around them; the whole picture where they fill it.
+    """Rectangles that hold all open pixels with a margin around them; the whole picture where they fill it.
+
+    Boxes around openings are joined as long as one costs less to paint than two; those that are left may overlap.
 
     Args:
         margin: pixels around each opening.
-        least: pixels a side; also what their sides are multiples of.
+        least: pixels a side; a box is thought to cost a square of this side besides its own pixels.
+        grid: what sides are multiples of, as far as the picture goes.
         whole: share of the picture from which on it is taken whole.
     """
     height, width = open_.shape
     if not open_.any():
         return []
-    near = cv2.dilate(open_.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    reach = min(grid, margin)
+    near = cv2.dilate(open_.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(near)
-    boxes = [_fitted(tuple(map(int, row[:4])), least, height, width) for row in stats[1:]]
-    boxes = _merged(boxes)
-    if sum(_area(box) for box in boxes) > whole * height * width:
+    left, top, wide, high = stats[1:, :4].T
+    rows = _sides(top, top + high, margin - reach, (grid, least, height))
+    columns = _sides(left, left + wide, margin - reach, (grid, least, width))
+    boxes = _joined(np.stack([*rows, *columns], axis=1), least * least)
+    if _areas(boxes).sum() > whole * height * width:
         return [(slice(0, height), slice(0, width))]
-    return [(slice(top, bottom), slice(left, right)) for top, bottom, left, right in boxes]
+    return [(slice(a, b), slice(c, d)) for a, b, c, d in boxes.tolist()]
 
 
-Box = tuple[int, int, int, int]
+def _sides(
+    start: Int[np.ndarray, " n"], end: Int[np.ndarray, " n"], more: int, limits: tuple[int, int, int]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Sections a margin longer, on a grid, no shorter than `least`, inside the picture."""
+    grid, least, length = limits
+    first = np.maximum(start - more, 0) // grid * grid
+    last = np.minimum(np.maximum(-(-(end + more) // grid) * grid, first + least), length)
+    return np.clip(np.minimum(first, last - least), 0, None), last
 
 
-def _fitted(found: tuple[int, ...], least: int, height: int, width: int) -> Box:
-    """A box (left, top, width, height) as (top, bottom, left, right) on a grid of `least`, inside the picture."""
-    left, top, wide, high = found
-    sides = []
-    for first, length, side in ((top, high, height), (left, wide, width)):
-        start = first // least * least
-        end = min(-(-(first + length) // least) * least, side)
-        sides += [min(start, max(side - least, 0)), max(end, min(least, side))]
-    return sides[0], sides[1], sides[2], sides[3]
+def _joined(boxes: Int[np.ndarray, "n 4"], own: int) -> Int[np.ndarray, "m 4"]:
+    """Boxes (top, bottom, left, right), two made one while that saves most; `own` is what a box costs by itself."""
+    while len(boxes) > 1:
+        both = boxes[:, None], boxes[None]
+        lower, upper = np.minimum(*both), np.maximum(*both)
+        join = np.stack([lower[..., 0], upper[..., 1], lower[..., 2], upper[..., 3]], axis=-1)
+        saved = _areas(boxes)[:, None] + _areas(boxes)[None] + own - _areas(join)
+        np.fill_diagonal(saved, -1)
+        a, b = np.unravel_index(np.argmax(saved), saved.shape)
+        if saved[a, b] < 0:
+            break
+        boxes = np.concatenate([np.delete(boxes, [a, b], axis=0), join[a, b][None]])
+    return boxes
 
 
-def _merged(boxes: list[Box]) -> list[Box]:
-    """Boxes that overlap become one."""
-    found = list(boxes)
-    for i, a in enumerate(found):
-        for j in range(i + 1, len(found)):
-            b = found[j]
-            if a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]:
-                joined = (min(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3]))
-                return _merged([joined, *(box for k, box in enumerate(found) if k not in (i, j))])
-    return found
-
-
-def _area(box: Box) -> int:
-    return (box[1] - box[0]) * (box[3] - box[2])
+def _areas(boxes: Int[np.ndarray, "*n 4"]) -> Int[np.ndarray, "*n"]:
+    return (boxes[..., 1] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 2])
