@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.core.mesh import Mesh
@@ -229,6 +230,17 @@ def test_a_scene_in_a_folder_goes_before_what_lies_beside_it(tmp_path: Path, mak
         site_of(tmp_path)
     write_scene4d(tmp_path / "c.scene4d.safetensors", Scene4d(moving()))
     assert "<title>c.scene4d.safetensors</title>" in site_of(tmp_path).page
+    assert 'id="poster"' not in site_of(tmp_path).page
+
+
+def test_a_scene_shows_the_picture_beside_it_until_it_is_there(tmp_path: Path) -> None:
+    write_scene4d(tmp_path / "scene.scene4d.safetensors", Scene4d(moving()))
+    Image.new("RGB", (4, 4)).save(tmp_path / "poster.png")
+    shown = site_of(tmp_path).page
+    assert '<img class="poster" id="poster"' in shown
+    assert f"<title>{tmp_path.name}</title>" in shown
+    (tmp_path / "poster.png").write_bytes(b"no picture")
+    assert 'id="poster"' not in site_of(tmp_path).page
 
 
 def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from html import escape
 from diorama.core.gaussians import Gaussians, MovingGaussians
 from diorama.errors import UsageError
 from diorama.media.splat import Scene4d, SplatSequence
+from diorama.media.splat.scene4d import ENDING
 from diorama.pipelines.scene_page_data import page_bytes, page_scene
 from diorama.pipelines.web_page import filled, list_of, policy, script_of, sound, source
 
@@ -25,8 +26,10 @@ SCRIPTS = (
     "scene/main.js",
 )
 """Parts of the page's script, in the order they need each other."""
+SCENE, POSTER = f"scene{ENDING}", "poster.png"
+"""What a scene and its picture are called in a folder of `diorama spatial`."""
 POSTER_BYTES = 8 << 20
-_PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+PICTURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 
 
 def scene_page(
@@ -76,7 +79,7 @@ def _facts(facts: Mapping[str, str]) -> str:
 def _poster(data: bytes) -> str:
     if not data:
         return ""
-    kind = next((kind for magic, kind in _PICTURES.items() if data.startswith(magic)), None)
+    kind = next((kind for magic, kind in PICTURES.items() if data.startswith(magic)), None)
     if kind is None or len(data) > POSTER_BYTES:
         raise UsageError(f"{len(data)} bytes of poster", "scene_page", f"give a PNG or JPEG of up to {POSTER_BYTES}")
     text = base64.b64encode(data).decode()

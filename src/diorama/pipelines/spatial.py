@@ -23,7 +23,6 @@ from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
 from diorama.media.recipe import Input
 from diorama.media.splat import Scene4d, write_dot_splat, write_scene4d, write_splat_glb, write_splat_sequence
-from diorama.media.splat.scene4d import ENDING
 from diorama.perception import answers
 from diorama.pipelines import spatial_films as films
 from diorama.pipelines.decompose import folder_to_make
@@ -33,7 +32,7 @@ from diorama.pipelines.matrix_fill import Painter
 from diorama.pipelines.matrix_open import Opening, check_reach, settings_of
 from diorama.pipelines.presets import Clip, DepthChoice, Look
 from diorama.pipelines.recipe_models import name_of, named, painting_of
-from diorama.pipelines.scene_page import scene_page
+from diorama.pipelines.scene_page import POSTER, SCENE, scene_page
 from diorama.pipelines.schedule import Schedule, schedule
 from diorama.pipelines.spatial_config import SpatialConfig
 from diorama.pipelines.spatial_frames import Rig, Shot, SmallFrame, posed_frames, rig_of, shot_of, shrunk
@@ -41,7 +40,6 @@ from diorama.pipelines.work import WorkFolder
 
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
-SCENE = f"scene{ENDING}"
 MOST_FPS = 60.0
 
 
@@ -208,7 +206,7 @@ class _Run:
         scene = Scene4d(moving, _path(rig), fps)
         write_scene4d(folder / SCENE, scene)
         poster = films.picture(moving, middle, own.scaled(2 * own.height, 2 * own.width))
-        save_image(folder / "poster.png", poster)
+        save_image(folder / POSTER, poster)
         if "ply" in config.write:
             write_splat_sequence(folder / "ply", moving, shot.times.tolist(), name="scene")
         if "splat" in config.write:
@@ -227,7 +225,7 @@ class _Run:
                 films.write_film(folder / "slow.mp4", films.slow_motion(filmed, config.slow), fps, self.progress)
         if "page" in config.write:
             page = scene_page(
-                scene, title=self.opened.path.stem, facts=_facts(figures), poster=(folder / "poster.png").read_bytes()
+                scene, title=self.opened.path.stem, facts=_facts(figures), poster=(folder / POSTER).read_bytes()
             )
             (folder / "page.html").write_text(page, encoding="utf-8")
         told = {

@@ -12,7 +12,7 @@ from diorama.media.splat.scene4d import ENDING
 from diorama.media.splat.sequence import sequence_files
 from diorama.pipelines.clip_page import Layout, clip_page
 from diorama.pipelines.rig_page import rig_page
-from diorama.pipelines.scene_page import scene_page
+from diorama.pipelines.scene_page import PICTURES, POSTER, POSTER_BYTES, SCENE, scene_page
 from diorama.pipelines.view_film import SUFFIXES, film_of
 from diorama.pipelines.view_server import FILM, Site
 from diorama.pipelines.web_page import MOST_BYTES
@@ -38,8 +38,9 @@ def site_of(given: str | Path, *, layout: Layout | None = None, alone: bool = Fa
         MediaError: no such file, or nothing that can be shown.
         DamagedMediaError, LimitError: as the readers of each format.
     """
-    path = _chosen(local_path(given))
-    title = path.resolve().name
+    given = local_path(given)
+    path = _chosen(given)
+    title = (given if path.name == SCENE else path).resolve().name
     if path.suffix.lower() in SUFFIXES:
         film = film_of(path, layout)
         data = _whole(path) if alone else None
@@ -48,7 +49,7 @@ def site_of(given: str | Path, *, layout: Layout | None = None, alone: bool = Fa
         raise UsageError("a layout for what is no film", "--layout", "leave it out")
     if kind_of_splats(path) is not None:
         scene = read_splats(path)
-        return Site(scene_page(scene, title=title, facts=_facts(scene)))
+        return Site(scene_page(scene, title=title, facts=_facts(scene), poster=_poster(path)))
     with path.open("rb") as file:
         if file.read(4) == b"glTF":
             return Site(rig_page(_whole(path), title=title))
@@ -104,6 +105,15 @@ def _whole(path: Path) -> bytes:
         what = f"a file of {size / 1e6:.0f} MB, the limit of a page is {MOST_BYTES / 1e6:.0f} MB"
         raise UsageError(what, path, "make it smaller; films larger than that are shown without --save")
     return path.read_bytes()
+
+
+def _poster(path: Path) -> bytes:
+    """What the page shows until the scene is there: the picture that `diorama spatial` puts beside it."""
+    beside = path.parent / POSTER
+    if not path.name.endswith(ENDING) or not beside.is_file() or beside.stat().st_size > POSTER_BYTES:
+        return b""
+    data = beside.read_bytes()
+    return data if data.startswith(tuple(PICTURES)) else b""
 
 
 def _facts(scene: Splats) -> dict[str, str]:
