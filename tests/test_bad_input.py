@@ -264,6 +264,7 @@ CASES = (
     ),
     Case("23 over --max-pixels", clip(), 5, "--max-pixels", "stereo in.mp4 -o out.mp4 --max-pixels 1000"),
     Case("23 over --max-frames", clip(), 5, "--max-frames", "stereo in.mp4 -o out.mp4 --max-frames 3"),
+    Case("23 over --max-frames, cut", clip(), 5, "--max-frames", "stereo in.mp4 -o o.mp4 --end 0.1 --max-frames 3"),
     Case("23 over --max-seconds", clip(), 5, "--max-seconds", "stereo in.mp4 -o out.mp4 --max-seconds 0.1"),
     Case("25 a synthetic source", nothing, 3, "no such file", "stereo testsrc -o out.mp4"),
     Case("25 a synthetic source by name", nothing, 2, "local files", "stereo lavfi:testsrc -o out.mp4"),

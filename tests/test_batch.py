@@ -181,7 +181,8 @@ def test_ctrl_c_reaches_the_clip_at_work(folder: Path, make_clip: Any) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    assert [line for line in said.splitlines() if not line.startswith("note: ")] == [said.splitlines()[-1]]
+    quiet = "note: ", "terminate called"  # the latter by a library whose threads end with the process, now and then
+    assert [line for line in said.splitlines() if not line.startswith(quiet)] == [said.splitlines()[-1]]
     assert said.splitlines()[-1].startswith("error: stopped")
     assert "--resume" in said
     assert names(folder / "out") == set()

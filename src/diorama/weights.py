@@ -189,7 +189,7 @@ GENERATORS = (
         name="sd15-pipeline",
         files=(*_PARTS, f"unet/{_SAFE}", f"vae/{_SAFE}", "text_encoder/model.safetensors"),
         megabytes=4265,
-        about="film from a prompt, with animatediff-motion-v3",
+        about="film from a prompt or a picture, with animatediff-motion-v3",
         also=("animatediff-motion-v3",),
     ),
     Weights(
@@ -224,7 +224,7 @@ GENERATORS = (
         commercial=False,
         megabytes=3673,
         sha256={f"unet/{_BIN}": "42b51ea486109b7479366e01aae7e267a81bb750c13eb5c6b765a3d5bc7987c9"},
-        about="film from a prompt; fill what other views uncover (S2VG)",
+        about="film from a prompt or a picture; fill what other views uncover (S2VG)",
         also=("svd-vae",),
     ),
     Weights(
@@ -235,7 +235,7 @@ GENERATORS = (
         "Apache-2.0",
         commercial=True,
         megabytes=28924,
-        about="film from a prompt (Wan 2.1)",
+        about="film from a prompt or a picture (Wan 2.1)",
     ),
     Weights(
         "svd-vae",
@@ -297,7 +297,7 @@ EMBEDDED: tuple[Weights, ...] = (
         "generate",
         "diffusion/data",
         "embedded: what comes into sight where the eye moves",
-        {"scene-s.safetensors": "b8f1aabe588d183b8212bfae57cbd8fb7b3b8c85fb13b87dbabeff1976ec8774"},
+        {"scene-s.safetensors": "ab7d5c8ed7ddd3e5682f49e7388242a6375d1aa11884480352e1b47b986ea503"},
     ),
     _embedded(
         "upscale-s",

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from diorama.bench import study as module
 from diorama.bench._study_answers import HEAD, read_answers, read_key
 from diorama.bench._study_page import QUESTIONS
 from diorama.bench.study import StudyConfig, evaluate_study, films_of, make_study
-from diorama.errors import UsageError
+from diorama.errors import MediaError, UsageError
 from diorama.media.encoding import Encoding
 from diorama.media.read import open_video
 from diorama.media.write import FrameWriter, StreamSpec
@@ -169,6 +170,8 @@ def test_who_is_preferred_wins_whichever_side_it_was_on(results: list[str], tmp_
     file = answer(tmp_path / "a.csv", study.key, 8, lambda rater, method, clip: like[method])
     found = evaluate_study([str(file)], str(study.key))
     assert found.raters == 8
+    assert found.markdown.startswith("8 raters\n")
+    assert replace(found, raters=1).markdown.startswith("1 rater\n")
     assert len(found.verdicts) == 3 * len(QUESTIONS)
     for verdict in found.verdicts:
         assert verdict.by_rater
@@ -266,6 +269,8 @@ def test_answers_are_checked(results: list[str], tmp_path: Path) -> None:
         read_key(tmp_path / "key.json")
     with pytest.raises(UsageError, match="cannot be read"):
         evaluate_study(["none.csv"], str(study.key))
+    with pytest.raises(UsageError, match=r"no key of a study there — .*-o names the folder of the study"):
+        evaluate_study([str(good)], str(tmp_path / "elsewhere" / "key.json"))
 
 
 def test_results_that_do_not_belong_together_are_refused(results: list[str], tmp_path: Path) -> None:
@@ -273,6 +278,9 @@ def test_results_that_do_not_belong_together_are_refused(results: list[str], tmp
     assert set(films_of([one, f"{results[1]}/harbour.mp4"])) == {"kitchen", "harbour"}
     with pytest.raises(UsageError, match="folders and single films"):
         films_of([results[0], one])
+    for given in ([results[0], "nowhere"], [one, "nowhere"], ["nowhere", "nor/there"]):
+        with pytest.raises(MediaError, match="no such file — nowhere"):
+            films_of(given)
     with pytest.raises(UsageError, match="two methods are called kitchen"):
         films_of([one, f"{results[1]}/kitchen.mp4"])
     (tmp_path / "empty").mkdir()

@@ -1,8 +1,10 @@
 """The command line answers at once, and without torch."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,37 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_output_that_exists_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    code = (
+        "import sys\nfrom diorama.cli import main\n"
+        f"try: main(['generate', '--seed', '3', '-o', {str(tmp_path / 'clip.mp4')!r}])\n"
+        "except SystemExit as stop: print(stop.code, [m for m in ('torch', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "2 []\n"
+    assert "the output exists" in done.stderr
+
+
+def test_options_that_are_on_say_what_they_do_on_and_off() -> None:
+    """Their flag is ``--no-X``: a text that tells only what X does would tell the opposite."""
+    code = (
+        "from diorama.cli.main import BELOW, COMMANDS, main\n"
+        "for words in [[c] for c in COMMANDS] + [[c, b] for c in BELOW for b in BELOW[c]]:\n"
+        "    try: main([*words, '--help'])\n"
+        "    except SystemExit: pass\n"
+    )
+    wide = {**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}  # too narrow for two boxes side by side
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=wide
+    )
+    text = " ".join(line.strip("│ ") for line in done.stdout.splitlines())
+    found = re.findall(r" (--no-[\w-]+) +((?:(?!\(default: ).)*)\(default: True\)", text)
+    assert {"--no-people", "--no-relight"} <= {option for option, _ in found}
+    for option, told in found:
+        assert f"; {option}: " in told, told
 
 
 def test_version() -> None:

@@ -327,7 +327,7 @@ def test_an_interrupted_clip_leaves_nothing(tmp_path, monkeypatch):
     ("given", "config", "error", "words"),
     [
         ("a cat", {}, UsageError, "does not read words.*models get zeroscope-v2-576w"),
-        ("", {"prompt": "a cat"}, UsageError, "does not read words"),
+        ("", {"prompt": "a cat"}, UsageError, "does not read words.*any other reads them"),
         ("nowhere.png", {}, MediaError, "no such file"),
         ("", {"guidance_scale": 2.0}, UsageError, "no such option.*--guidance-scale"),
         ("", {"num_inference_steps": 9}, UsageError, "--num-inference-steps"),
@@ -372,8 +372,14 @@ def test_outputs_and_inputs_that_do_not_fit(tmp_path, zeroscope):
     config = GenerateConfig(prior=str(zeroscope), num_inference_steps=1001, device="cpu", **SMALL)
     with pytest.raises(UsageError, match="1001 sampling steps"):
         generate("a cat", tmp_path / "a.mp4", config)
-    with pytest.raises(ModelError, match="no pipeline of diffusers"):
+    with pytest.raises(ModelError, match=r"no model_index\.json"):
         generate("a cat", tmp_path / "a.mp4", quick(tmp_path))
+
+
+def test_a_picture_without_a_prior_is_told_that_any_other_begins_with_one(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    with pytest.raises(UsageError, match=r"does not read pictures: .*any other begins with one: .*--prior"):
+        generate(str(tmp_path / "picture.png"), tmp_path / "clip.mp4")
 
 
 def test_words_that_look_like_files_are_words(tmp_path, monkeypatch):

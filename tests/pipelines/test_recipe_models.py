@@ -101,6 +101,11 @@ def test_only_what_takes_part_is_named(config: StereoConfig) -> None:
     assert ("upscaler" in told) == (config.larger.upscale > 1)
 
 
+def test_names_of_other_networks_are_no_upscalers() -> None:
+    with pytest.raises(ModelError, match="'depth-pro' is no folder and no upscaler"):
+        networks_of(replace(PLAIN, larger=Upscale(2, "depth-pro")), Silent().note)
+
+
 def test_priors_in_folders_are_known_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "unet").mkdir(parents=True)

@@ -16,7 +16,7 @@ from diorama.core.progress import Silent
 from diorama.diffusion.denoise import Denoiser
 from diorama.diffusion.levels import Level, schedule
 from diorama.diffusion.prior import Rung, trained_ladder
-from diorama.errors import InterruptedRunError, UsageError
+from diorama.errors import DamagedMediaError, InterruptedRunError, UsageError
 from diorama.media.boxes import read_tags
 from diorama.media.images import load_image
 from diorama.media.read import open_video
@@ -163,6 +163,14 @@ def test_a_stopped_run_goes_on_after_its_last_window(
         calls.append(prior.calls)
     assert calls[0] == 2
     assert calls[2] == 1
+    again = spatial(clip, tmp_path / "out", options, resume=True)  # finished: left alone
+    assert again.notes == ("already complete, nothing to do",)
+    assert (again.frames, again.views, prior.calls) == (FRAMES, 3, 1)
+    with pytest.raises(UsageError, match="made with other options"):
+        spatial(clip, tmp_path / "out", replace(options, spatial=replace(options.spatial, width=64)), resume=True)
+    (tmp_path / "out" / "spatial.json").write_text("[]")
+    with pytest.raises(DamagedMediaError, match="cannot be read"):
+        spatial(clip, tmp_path / "out", options, resume=True)
     assert (tmp_path / "whole" / SCENE).read_bytes() == (tmp_path / "out" / SCENE).read_bytes()
     told = json.loads((tmp_path / "whole" / "spatial.json").read_text())
     assert (told["models"]["prior"], told["models"]["prior_licence"]) == ("scene-s", "Apache-2.0")
@@ -182,6 +190,8 @@ def test_what_a_stopped_run_left_is_kept_from_other_options(
     monkeypatch.setattr(matrix_open.ScenePrior, "load", lambda **_: second)
     with pytest.raises(UsageError, match=r"other options.*start anew without --resume"):
         spatial(clip, tmp_path / "out", replace(options, spatial=replace(options.spatial, width=64)), resume=True)
+    with pytest.raises(UsageError, match=r"unfinished run .* waits .* --resume .* --overwrite"):
+        spatial(clip, tmp_path / "out", options)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == kept
     spatial(clip, tmp_path / "out", options, resume=True)
     assert second.calls == 1

@@ -248,6 +248,14 @@ def test_blending_is_the_mean_where_a_neighbour_is_believed() -> None:
     assert torch.allclose(blended(made, [full, full]), torch.tensor(0.5))
 
 
+@pytest.mark.parametrize("name", ["nofolder", "upscale-s", "depth-pro", "no/such/folder"])
+def test_names_of_other_networks_are_no_upscalers(name: str) -> None:
+    told = rf"'{name}' is no folder and no upscaler .*--upscaler — give embedded .*Swin2SR$"
+    with pytest.raises(ModelError, match=told) as refused:
+        open_by_name(name)
+    assert "known:" not in str(refused.value)
+
+
 def test_hub_models_that_do_not_fit_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         open_by_name(str(tmp_path))

@@ -176,7 +176,7 @@ def test_ports_that_cannot_be_had(server: PageServer) -> None:
     with pytest.raises(UsageError, match=r"in use — --port — choose another"):
         PageServer(Site(PAGE), server.server_port)
     for port in (-1, 65536):
-        with pytest.raises(UsageError, match="--port"):
+        with pytest.raises(UsageError, match=r"--port — give 1 to 65535, or 0 for any"):
             PageServer(Site(PAGE), port)
 
 

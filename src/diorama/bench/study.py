@@ -20,7 +20,7 @@ import numpy as np
 from diorama.bench._study_answers import Key, Rating, Verdict, ratings, read_answers, read_key, verdicts
 from diorama.bench._study_films import check_alike, copy_bare
 from diorama.bench._study_page import Scale, Trial, study_page
-from diorama.errors import UsageError
+from diorama.errors import MediaError, UsageError
 from diorama.media.atomic import atomic_folder
 from diorama.media.safe import local_path
 
@@ -107,7 +107,7 @@ class StudyResult:
     @property
     def markdown(self) -> str:
         """Tables, to be read."""
-        parts = [f"{self.raters} raters"]
+        parts = [f"{self.raters} rater{'s' if self.raters != 1 else ''}"]
         if self.ratings:
             lines = ["| question | method | answers | mean | 95 % |", "|---|---|---|---|---|"]
             lines += [
@@ -172,10 +172,13 @@ def evaluate_study(answers: Sequence[str], key: str) -> StudyResult:
         key: the ``key.json`` that was made with it.
 
     Raises:
-        UsageError: files that do not belong together, or are damaged.
+        UsageError: no such key, or files that do not belong together, or are damaged.
         ModelError: scipy is not installed.
     """
-    known: Key = read_key(local_path(key))
+    place = local_path(key)
+    if not place.is_file():
+        raise UsageError("no key of a study there", place, "with --answers, -o names the folder of the study")
+    known: Key = read_key(place)
     given = read_answers([local_path(path) for path in answers], known)
     if not given:
         raise UsageError("no answers", "--answers", "give files that the page saved")
@@ -189,9 +192,12 @@ def films_of(paths: Sequence[str]) -> Films:
     Raises:
         UsageError: folders and files mixed, two methods of one name, no clip that all have, a film that browsers do
             not play, or films of one clip that differ in size or length.
-        MediaError: a film that cannot be read.
+        MediaError: a film or folder that is not there, or a film that cannot be read.
     """
     given = [local_path(path) for path in paths]
+    for path in given:
+        if not path.exists():
+            raise MediaError("no such file", path, "check the path")
     folders = [path.is_dir() for path in given]
     if any(folders) and not all(folders):
         raise UsageError("folders and single films", "bench study", "give one or the other")

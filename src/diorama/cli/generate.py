@@ -16,7 +16,8 @@ class GenerateCommand:
     """Make a clip: diorama generate "a heron by a river" --prior zeroscope-v2-576w -o clip.mp4"""
 
     given: tyro.conf.Positional[str] = ""
-    """A prompt, or a picture that the clip begins with; nothing: a clip of the theatre, by its seed."""
+    """A prompt, or a picture that the clip begins with (any prior but the embedded one takes either); nothing: a clip
+    of the theatre, by its seed."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "clip.mp4"
     """Film to write."""
     overwrite: bool = False
@@ -28,6 +29,10 @@ class GenerateCommand:
         """Make the clip; returns the exit code."""
         from diorama.cli.progress import make_progress
         from diorama.core.memory import keep_freed_memory
+        from diorama.pipelines.output import check_target
+        from diorama.pipelines.presets import Look
+
+        check_target(self.output, Look(), overwrite=self.overwrite)  # before seconds go into loading torch
         from diorama.pipelines.generate import generate
 
         keep_freed_memory()

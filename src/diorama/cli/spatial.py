@@ -47,7 +47,14 @@ class SpatialCommand:
             fields = {"folder": str(made.folder), "scene": str(made.scene), "seconds": made.seconds}
             sys.stdout.write(json.dumps({**fields, "figures": made.figures, "notes": made.notes}) + "\n")
         elif not self.common.quiet:
-            told = ", ".join(f"{name} {value:g}" for name, value in made.figures.items())
             sys.stdout.write(f"{made.folder}\n  {made.frames} frames x {made.views} views in {made.seconds:.1f} s\n")
-            sys.stdout.write(f"  {told}\n  look at it: diorama view {made.folder}\n")
+            sys.stdout.write(f"  {_in_words(made.figures)}\n  look at it: diorama view {made.folder}\n")
         return 0
+
+
+def _in_words(figures: dict[str, float | int]) -> str:
+    """What a fit came to, for people."""
+    return (
+        f"{figures['gaussians']:,} Gaussians; they agree with the frames to {figures['psnr']:.1f} dB "
+        f"(above 30 is good), their depth to {figures['depth_error']:.1%}"
+    )

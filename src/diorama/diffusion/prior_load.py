@@ -44,6 +44,8 @@ KINDS = (
 
 PRIORS = ("zeroscope-v2-576w", "wan-2.1-t2v-1.3b", "sd15-pipeline", "animatediff-motion-v3")
 """What the catalogue calls them."""
+GET = f"diorama models get {PRIORS[0]} (or {', '.join(PRIORS[1:3])}), then --prior {PRIORS[0]}"
+"""How to come by one."""
 
 
 def prior_folder(name: str) -> Path:
@@ -108,9 +110,11 @@ def _kind(folder: Path) -> Kind:
     if found is None and not any(parts.values()) and motion_in(folder) is not None:
         found = next(kind for kind in KINDS if kind.load is load_animatediff)
     known = ", ".join(name for kind in KINDS for name in kind.pipelines)
+    told = pipeline or next(filter(None, parts.values()), "")
+    if found is None and not told and not (folder / "model_index.json").is_file():
+        raise ModelError("no model_index.json: no pipeline of diffusers", folder, f"name a folder with one; or {GET}")
     if found is None:
-        told = pipeline or next(filter(None, parts.values()), "") or "no pipeline of diffusers"
-        raise ModelError(f"no prior of films: {told}", folder, f"known: {known}")
+        raise ModelError(f"no prior of films: {told or 'no pipeline of diffusers'}", folder, f"known: {known}")
     if pipeline and pipeline not in found.pipelines:
         raise ModelError(f"a folder of {pipeline}", folder, f"known: {known}")
     return found

@@ -81,7 +81,8 @@ class AnimateConfig(PlayConfig):
     keep_shape: Shape = "character"
     """Whose proportions are kept."""
     relight: bool = True
-    """Characters take on the light, exposure, sharpness and grain of the scene; else they stay as in their photo."""
+    """Characters take on the light, exposure, sharpness and grain of the scene; --no-relight: they stay as in their
+    photo."""
 
     def roles(self, names: Sequence[str]) -> dict[str, str]:
         """Who comes for whom, by the names of the scene's actors.

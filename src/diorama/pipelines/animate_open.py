@@ -25,7 +25,14 @@ ALL_SIGHTS = 16
 """Frames of an actor from which a character is made."""
 
 
-def scene_of(given: str | Path, output: str | Path, *, resume: bool = False, progress: Progress | None = None) -> Path:
+def scene_of(
+    given: str | Path,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
     """The scene's folder: as given, or, of a clip, ``<output>_scene``, where the clip is taken apart if it was not yet.
 
     Pictures and colours are scenes of their own, and come back as they are.
@@ -46,7 +53,7 @@ def scene_of(given: str | Path, output: str | Path, *, resume: bool = False, pro
         if made is None or Input.of(clip) not in made.inputs:
             raise UsageError("it is the scene of another clip", folder, "name another output, or remove the folder")
     else:
-        decompose(clip, folder, resume=resume, progress=progress)
+        decompose(clip, folder, resume=resume, overwrite=overwrite, progress=progress)
     return folder
 
 

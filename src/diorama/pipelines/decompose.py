@@ -22,7 +22,6 @@ from diorama.core.progress import Progress, Silent
 from diorama.core.timing import Timings
 from diorama.core.video import Video
 from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError, UsageError
-from diorama.media.atomic import hidden_sibling, write_bytes
 from diorama.media.lock import RunLock
 from diorama.media.manifest import NAME
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
@@ -37,6 +36,7 @@ from diorama.pipelines.decompose_config import DecomposeConfig
 from diorama.pipelines.decompose_layers import LayerFrame, bodies_of, layers
 from diorama.pipelines.decompose_page import Moments, write_contact_sheet
 from diorama.pipelines.decompose_people import look, outline_masks
+from diorama.pipelines.work import WorkFolder
 
 SCENE = "scene"
 """Name of the layer behind everybody."""
@@ -91,7 +91,7 @@ def decompose(
     with RunLock(target):
         run = _Run(opened, _window(opened.video, config), config, target, progress)
         try:
-            result = run.all(resume=resume)
+            result = run.all(resume=resume, overwrite=overwrite)
         except KeyboardInterrupt as stop:
             raise InterruptedRunError("stopped", target, "run the same command with --resume to go on") from stop
     return replace(result, seconds={**result.seconds, "total": time.perf_counter() - began})
@@ -154,11 +154,11 @@ class _Run:
     timings: Timings = field(default_factory=Timings)
     models: dict[str, str] = field(default_factory=dict)
 
-    def all(self, *, resume: bool) -> DecomposeResult:
+    def all(self, *, resume: bool, overwrite: bool) -> DecomposeResult:
         """Do it all."""
         for note in self.opened.notes:
             self.progress.note(note)
-        work = self._work(resume=resume)
+        work = WorkFolder(self.target, self._identity(), resume=resume, anew=overwrite).path
         try:
             shown = self._layers(work, self._actors(work))
         except BaseException as error:
@@ -167,21 +167,6 @@ class _Run:
             raise
         shutil.rmtree(work, ignore_errors=True)
         return DecomposeResult(self.target, len(self.video), shown, dict(self.timings.seconds))
-
-    def _work(self, *, resume: bool) -> Path:
-        """The folder of what is finished so far; another run's is thrown away."""
-        folder, known = hidden_sibling(self.target, "work"), self._identity()
-        file = folder / "run.json"
-        same = file.is_file() and file.read_text() == known
-        if resume and file.is_file() and not same:
-            raise UsageError(
-                "the unfinished run had other options or another input", self.target, "start anew without --resume"
-            )
-        if not (resume and same):
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
-        write_bytes(file, known.encode())
-        return folder
 
     def _identity(self) -> str:
         stat = self.opened.path.stat()

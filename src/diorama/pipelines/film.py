@@ -63,11 +63,15 @@ class Film:
     recipe: Recipe
     progress: Progress
 
-    def make(self, *, resume: bool) -> int:
+    def make(self, *, resume: bool, anew: bool = False) -> int:
         """Make it; returns the number of frames. A finished film is left alone under ``resume``.
 
+        Args:
+            resume: go on with an unfinished run.
+            anew: throw one away, as where the output is replaced.
+
         Raises:
-            UsageError: it was begun or finished with other options.
+            UsageError: it was begun or finished with other options, or is unfinished and nothing says what to do.
             DioramaError: whatever `frames` raises; nothing appears under the film's name.
         """
         count, suffix = len(self.stage.source), self.target.path.suffix.lower()
@@ -76,7 +80,8 @@ class Film:
                 raise UsageError("the finished film was made with other options", self.target.path, "--overwrite")
             self.progress.note("already complete, nothing to do")
             return count
-        work = WorkFolder(self.target.path, hashlib.blake2b(_text(self.recipe).encode()).hexdigest(), resume=resume)
+        identity = hashlib.blake2b(_text(self.recipe).encode()).hexdigest()
+        work = WorkFolder(self.target.path, identity, resume=resume, anew=anew or self.target.overwrite)
         try:
             pieces = self._pieces(work, self.encoding.resolved(suffix, self.stage.source.bits))
         except BaseException as error:

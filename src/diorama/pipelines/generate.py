@@ -22,7 +22,7 @@ from diorama.core.parallel import aside
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.video import ColorTags, Frame, Video
 from diorama.diffusion.prior import Prior
-from diorama.diffusion.prior_load import PRIORS, load_prior, prior_folder
+from diorama.diffusion.prior_load import GET, load_prior, prior_folder
 from diorama.diffusion.prior_parts import NEGATIVE
 from diorama.errors import UsageError
 from diorama.media.atomic import hidden_sibling, sweep
@@ -173,8 +173,7 @@ def _check_embedded(prompt: str, image: Path | None, config: GenerateConfig) -> 
     """What ships reads neither words nor pictures, and takes no steps."""
     if prompt or image:
         what = f"the embedded prior does not read {'pictures' if image else 'words'}: it makes clips of the theatre"
-        others = ", ".join(PRIORS[1:3])
-        fix = f"diorama models get {PRIORS[0]} (or {others}), then --prior {PRIORS[0]}; or --prior FOLDER"
+        fix = f"any other {'begins with one' if image else 'reads them'}: {GET}; or --prior FOLDER"
         raise UsageError(what, "--prior embedded", fix)
     unread = {
         "--negative-prompt": config.negative_prompt,
@@ -242,7 +241,8 @@ def _write(made: Made, target: Target, config: GenerateConfig, recipe: Recipe, p
     video = Video(made, pts, np.ones_like(pts), tick, *made.size, color=ColorTags(1, 1, 1))
     stage = Stage(LayeredVideo((Layer("scene", video),)), OpenedVideo(video, target.path))
     try:
-        return Film(stage, lambda _: iter(video), target, config.encoding, recipe, progress).make(resume=False)
+        film = Film(stage, lambda _: iter(video), target, config.encoding, recipe, progress)
+        return film.make(resume=False, anew=True)
     except BaseException:
         shutil.rmtree(hidden_sibling(target.path, "work"), ignore_errors=True)  # a clip is not gone on with
         raise

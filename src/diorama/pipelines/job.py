@@ -95,7 +95,7 @@ class Job:
         if self.target.still and len(self.plan) != 1:
             what = f"{len(self.plan)} frames do not fit into one image"
             raise UsageError(what, self.target.path, "name a video as output")
-        work = WorkFolder(self.target.path, self.fingerprint(), resume=self.run_options.resume)
+        work = WorkFolder(self.target.path, self.fingerprint(), resume=self.target.resume, anew=self.target.overwrite)
         try:
             ending = self._still(work) if self.target.still else self._film(work)
         except BaseException as error:

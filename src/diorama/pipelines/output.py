@@ -60,11 +60,23 @@ _SWAPPED = (("_LR", "_RL"), ("_RL", "_LR"), ("_TBF_fulltb", "_BTF_fullbt"), ("_T
 def make_target(
     given: str | Path, look: Look, *, inputs: Sequence[Path], overwrite: bool = False, resume: bool = False
 ) -> Target:
-    """Check an output before anything is read; missing folders are made.
+    """Check an output before anything is read, as `check_target` does; missing folders are made.
 
     Raises:
-        UsageError: an unknown format, an input as output, an existing file without `overwrite` or `resume`, or a
-            folder that cannot be written.
+        UsageError: as there, or a folder that cannot be written.
+    """
+    target = check_target(given, look, inputs=inputs, overwrite=overwrite, resume=resume)
+    _make_folder(target.path.parent)
+    return target
+
+
+def check_target(
+    given: str | Path, look: Look, *, inputs: Sequence[Path] = (), overwrite: bool = False, resume: bool = False
+) -> Target:
+    """Check an output; nothing is made.
+
+    Raises:
+        UsageError: an unknown format, an input as output, or an existing file without `overwrite` or `resume`.
     """
     path = local_path(given)
     suffix = path.suffix.lower()
@@ -84,7 +96,6 @@ def make_target(
         ours = resume and sidecar_path(file).is_file()
         if file.exists() and not (overwrite or going_on or ours):
             raise UsageError("the output exists", file, "choose another name, or add --overwrite")
-    _make_folder(path.parent)
     return Target(path, files, overwrite, resume)
 
 

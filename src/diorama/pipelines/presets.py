@@ -93,7 +93,7 @@ class DepthChoice:
     far: float | None = None
     """The value in a depth file that counts as farthest (default: found in the file)."""
     people: bool = True
-    """Use person masks in the embedded depth where the extra `people` is installed."""
+    """Person masks are used in the embedded depth where the extra `people` is installed; --no-people: they are not."""
     device: str = "auto"
     """Where models run: auto, cpu, cuda, cuda:1, mps."""
 
@@ -145,9 +145,9 @@ class Clip:
     max_pixels: int = 64_000_000
     """Refuse frames with more pixels."""
     max_frames: int | None = None
-    """Refuse longer clips."""
+    """Refuse an input with more frames: all of the file counts, also where --start and --end take a part."""
     max_seconds: float | None = None
-    """Refuse longer clips."""
+    """Refuse a longer input; here too all of the file counts."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not (isfinite(self.fps) and 0 < self.fps <= 1000):

@@ -1,6 +1,6 @@
 """What answered in a run, as its recipe tells it: each network's name, content hash and licence.
 
-Where they lie is nobody's business. Loads no framework before it is asked about a prior.
+Where they lie is nobody's business. Loads no framework before it is asked about a prior or an upscaler.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diorama import catalog
 from diorama.media.atomic import content_hash
-from diorama.perception import answers, hub
+from diorama.perception import answers
 from diorama.perception.base import DepthEstimator
 from diorama.perception.depth_hub import HubDepth
 from diorama.pipelines.matrix_config import Generative
@@ -71,7 +71,9 @@ def networks_of(config: StereoConfig, note: Callable[[str], None]) -> dict[str, 
         return told
     if larger.upscaler == EMBEDDED:
         return told | _packaged("upscaler", UPSCALER)
-    return told | lying("upscaler", hub.locate(larger.upscaler, note).path, larger.upscaler)
+    from diorama.pipelines.upscale_hub import located  # torch: only where there is another upscaler
+
+    return told | lying("upscaler", located(larger.upscaler, note).path, larger.upscaler)
 
 
 def painting_of(config: Generative) -> dict[str, str]:

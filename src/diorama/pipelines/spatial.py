@@ -15,13 +15,14 @@ from diorama.core.camera import Cameras
 from diorama.core.gaussians import MovingGaussians
 from diorama.core.progress import Noted, Progress, Silent
 from diorama.core.timing import Timings
-from diorama.errors import InterruptedRunError, LimitError, OutOfMemoryError
+from diorama.errors import DamagedMediaError, InterruptedRunError, LimitError, OutOfMemoryError, UsageError
 from diorama.geometry.fit import FitConfig, fit
 from diorama.media.atomic import atomic_folder, sweep
 from diorama.media.images import save_image
 from diorama.media.lock import RunLock
 from diorama.media.read import OpenedVideo, ReadOptions, open_media
 from diorama.media.recipe import Input
+from diorama.media.safe import local_path
 from diorama.media.splat import Scene4d, write_dot_splat, write_scene4d, write_splat_glb, write_splat_sequence
 from diorama.perception import answers
 from diorama.pipelines import spatial_films as films
@@ -91,7 +92,7 @@ def spatial(
         output: the folder to make.
         options: how.
         overwrite: replace an existing folder of this kind.
-        resume: go on with a run that was stopped, after its last finished window.
+        resume: go on with a run that was stopped, after its last finished window; leave a finished one alone.
         progress: told how far it is.
 
     Raises:
@@ -101,10 +102,13 @@ def spatial(
     clip, depth = options.clip, options.depth.path
     opened = open_media(source, ReadOptions(None, clip.tolerant, clip.deinterlace, clip.limits))
     inputs = [opened.path, *([depth] if depth else [])]
+    if resume and (made := _finished(local_path(output), options, opened.path)):
+        told.note("already complete, nothing to do")
+        return replace(made, notes=tuple(told.notes))
     target = folder_to_make(output, inputs, kind="a spatial scene", mark=NAME, overwrite=overwrite)
     with RunLock(target):
         sweep(target)
-        work = WorkFolder(target, _identity(options, inputs), resume=resume)
+        work = WorkFolder(target, _identity(options, inputs), resume=resume, anew=overwrite)
         try:
             result = _Run(opened, options, target, work.path, told).make(overwrite=overwrite)
         except KeyboardInterrupt as stop:
@@ -137,6 +141,8 @@ class _Run:
     def make(self, *, overwrite: bool) -> SpatialResult:
         config = self.options.spatial
         plan = schedule(self.opened.video, self.options.clip, self.opened.sar, clocked=not self.opened.path.is_dir())
+        if config.baseline == 0:
+            self.progress.note("all cameras stand where the clip's own does (--baseline 0): nothing beside it is seen")
         marks = [time.perf_counter()]
         painter = self._painter()  # first: what it cannot do is told before depth is looked for
         shot = self._shot(plan)
@@ -231,22 +237,45 @@ class _Run:
         told = {
             "diorama_spatial": 1,
             "version": diorama.__version__,
-            "options": self._told(),
+            "frames": len(shot.frames),
+            "views": len(rig.cameras),
+            "options": _told(self.options),
             "models": painting_of(self.options.generative) if config.engine == "generative" else {},
             "input": asdict(Input.of(self.opened.path)),
             "figures": figures,
         }
         (folder / NAME).write_text(json.dumps(told, indent=1) + "\n")
 
-    def _told(self) -> dict[str, object]:
-        """The options without where files lie."""
-        table: dict[str, dict[str, object]] = asdict(self.options)
-        depth = self.options.depth.path
-        if depth is not None:
-            table["depth"]["depth"] = name_of(depth)
-        for name in ("prior", "autoencoder"):
-            table["generative"][name] = named(str(table["generative"][name]))
-        return dict(table)
+
+def _told(options: SpatialOptions) -> dict[str, object]:
+    """The options without where files lie."""
+    table: dict[str, dict[str, object]] = asdict(options)
+    depth = options.depth.path
+    if depth is not None:
+        table["depth"]["depth"] = name_of(depth)
+    for name in ("prior", "autoencoder"):
+        table["generative"][name] = named(str(table["generative"][name]))
+    return dict(table)
+
+
+def _finished(folder: Path, options: SpatialOptions, source: Path) -> SpatialResult | None:
+    """What a former run has made of the same clip by the same options; None: nothing, or not all of it.
+
+    Raises:
+        UsageError: it was made of another clip, or by other options.
+    """
+    if WorkFolder.waits(folder) or not (folder / NAME).is_file():
+        return None
+    asked = {"version": diorama.__version__, "options": _told(options), "input": asdict(Input.of(source))}
+    try:
+        told = json.loads((folder / NAME).read_text())
+        same = all(told[name] == value for name, value in json.loads(json.dumps(asked)).items())
+        frames, views, figures = int(told["frames"]), int(told["views"]), dict(told["figures"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedMediaError("it cannot be read", folder / NAME, "make it again with --overwrite") from error
+    if not same:
+        raise UsageError("the finished scene was made with other options", folder, "--overwrite makes it anew")
+    return SpatialResult(folder, folder / SCENE, frames, views, 0.0, figures)
 
 
 def _path(rig: Rig) -> Cameras:

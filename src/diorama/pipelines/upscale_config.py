@@ -7,6 +7,8 @@ from diorama.errors import UsageError
 
 Times = Literal[1, 2, 4]
 EMBEDDED = "embedded"
+GIVE = f"give {EMBEDDED} (which is upscale-s), or a folder or hub name of Swin2SR"
+"""What an upscaler can be."""
 
 
 @dataclass(frozen=True)
@@ -22,4 +24,4 @@ class Upscale:
         if self.upscale not in get_args(Times):
             raise UsageError(f"upscale {self.upscale!r}", "--upscale", "give 1, 2 or 4")
         if not self.upscaler.strip():
-            raise UsageError("no upscaler", "--upscaler", f"give {EMBEDDED}, or a folder or name of Swin2SR")
+            raise UsageError("no upscaler", "--upscaler", GIVE)

@@ -16,6 +16,7 @@ from diorama.core.extras import need
 from diorama.diffusion.upscaler import High, Low, Neighbour
 from diorama.errors import ModelError, OutOfMemoryError
 from diorama.perception import hub
+from diorama.pipelines.upscale_config import GIVE
 
 CLASSES = {"swin2sr": "Swin2SRForImageSuperResolution"}
 FACTORS = (2, 4)
@@ -28,7 +29,7 @@ FAITH = 0.5
 
 
 def open_hub(name: str | Path, note: Callable[[str], None], device: str = "auto") -> "HubUpscaler":
-    """A model from a local folder, the download cache, or the hub; see `diorama.perception.hub.locate`.
+    """A model from a local folder, the download cache, or the hub; see `located`.
 
     Args:
         name: folder or hub name.
@@ -38,7 +39,7 @@ def open_hub(name: str | Path, note: Callable[[str], None], device: str = "auto"
     Raises:
         ModelError: not found, of another family, damaged, or not for RGB at 2 or 4 times the size; no such device.
     """
-    folder = hub.locate(name, note)
+    folder = located(name, note)
     config = folder.config
     factor, head = config.get("upscale", 2), config.get("upsampler", "pixelshuffle")
     if folder.family in CLASSES and (factor not in FACTORS or head in WITHOUT or config.get("num_channels", 3) != 3):
@@ -46,6 +47,17 @@ def open_hub(name: str | Path, note: Callable[[str], None], device: str = "auto"
         raise ModelError(what, folder.path, "choose one of RGB pictures at 2 or 4 times the size")
     note(folder.terms)
     return HubUpscaler(_placed(hub.load(folder, CLASSES), device), int(factor), folder.path)
+
+
+def located(name: str | Path, note: Callable[[str], None]) -> hub.ModelFolder:
+    """As `diorama.perception.hub.locate`, but the catalogue's names are those of other networks.
+
+    Raises:
+        ModelError: as there; a name that is neither a folder's nor one of the hub.
+    """
+    if not Path(name).is_dir() and not hub.HUB_NAME.fullmatch(str(name)):
+        raise ModelError(f"{str(name)!r} is no folder and no upscaler that is known", "--upscaler", GIVE)
+    return hub.locate(name, note)
 
 
 def _placed(network: Any, device: str) -> Any:

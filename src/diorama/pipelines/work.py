@@ -62,13 +62,23 @@ class Done:
 class WorkFolder:
     """The hidden folder ``.<output>.work`` of one run.
 
+    Args:
+        target: the output.
+        identity: of the run: what it reads and its options.
+        resume: go on with what is there.
+        anew: throw it away, also where it is of this very run.
+
     Raises:
-        UsageError: it belongs to a run with other options, and `resume` is asked for.
+        UsageError: it belongs to a run with other options, and `resume` is asked for; or to this run, and neither
+            `resume` nor `anew` is.
     """
 
-    def __init__(self, target: Path, identity: str, *, resume: bool) -> None:
+    def __init__(self, target: Path, identity: str, *, resume: bool, anew: bool = False) -> None:
         self.path = hidden_sibling(target, "work")
         known = self._identity()
+        if known == identity and not (resume or anew) and len(list(self.path.iterdir())) > 1:
+            fix = "--resume goes on with it, --overwrite starts anew"
+            raise UsageError("an unfinished run of this very command waits", target, fix)
         if resume and known is not None and known != identity:
             raise UsageError(
                 "the unfinished run was started with other options or another input",

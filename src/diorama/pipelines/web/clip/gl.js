@@ -1,8 +1,8 @@
 /* WebGL 2: programs, textures, and two eyes mixed into one picture for red-cyan glasses. */
 const Gl = (() => {
-  /** A context of a canvas, or null where the browser offers none. */
+  /** A context of a canvas, or null where the browser offers none. What was drawn stays: captures find it. */
   function context(canvas, options) {
-    try { return canvas.getContext("webgl2", options); } catch { return null; }
+    try { return canvas.getContext("webgl2", { preserveDrawingBuffer: true, ...options }); } catch { return null; }
   }
 
   /** A program with the places of its uniforms. */

@@ -2,8 +2,10 @@
 const Camera = (() => {
   const { cos, sin, PI } = Math, times = (a, b) => a.map((_, n) => [0, 1, 2].reduce((sum, k) => sum + a[3 * Math.floor(n / 3) + k] * b[3 * k + n % 3], 0));
 
+  const HEAVY = 3, SEEN = 0.06; // of the angle that cameras stood apart, and at least, radians
+
   /** The camera of a scene on a canvas; `heard()` is called when somebody takes it in hand. */
-  function create(canvas, { viewmat, depth, sway }, heard) {
+  function create(canvas, { viewmat, depth, sway, fitted }, heard) {
     const base = [0, 1, 2, 4, 5, 6, 8, 9, 10].map((i) => viewmat[i]), shift = [3, 7, 11].map((i) => viewmat[i]);
     const back = (turn, [x, y, z]) => [0, 1, 2].map((i) => turn[i] * x + turn[3 + i] * y + turn[6 + i] * z);
     const start = () => ({ yaw: 0, pitch: 0, away: depth, pivot: back(base, [-shift[0], -shift[1], depth - shift[2]]) });
@@ -53,7 +55,14 @@ const Camera = (() => {
     function drag(across, down, shifting) {
       const reach = Math.min(canvas.clientWidth, canvas.clientHeight) || 1;
       if (shifting) move([-across / reach * now.away, -down / reach * now.away, 0]);
-      else orbit(across / reach * 2.2, down / reach * 2.2);
+      else orbit(heavy(across / reach * 2.2, goal.yaw, sway[1] - sway[0]), heavy(down / reach * 2.2, goal.pitch, sway[3] - sway[2]));
+    }
+
+    /** Turning by hand gets heavier the farther it leads from where cameras stood; keys go anywhere. */
+    function heavy(turn, from, between) {
+      const seen = Math.max(HEAVY * Math.atan2(between / 2, depth), SEEN);
+      if (!fitted || turn * from < 0) return turn;
+      return Math.sign(turn) * seen * Math.log1p(Math.abs(turn) / seen * Math.exp(-Math.abs(from) / seen));
     }
 
     canvas.addEventListener("pointerdown", (event) => {
