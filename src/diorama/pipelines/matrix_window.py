@@ -1,7 +1,7 @@
 """One window of the generative engine: frames painted small, and their eyes at full size (S2VG; s2vg.md 1.5 to 1.7)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -147,7 +147,8 @@ class Window:
         guess = np.stack([edge_fill(frame, sure) for frame, sure in zip(black, known, strict=True)])
         if before is not None:
             guess[: len(before)], known[: len(before)] = _fitted(before, guess.shape[2]), True
-        made = self.painter.paint(guess[None], known[None], source=None, numbers=self._numbers)[0]
+        whole = replace(self.painter, settings=replace(self.painter.settings, crops=False))  # strips alone tell little
+        made = whole.paint(guess[None], known[None], source=None, numbers=self._numbers)[0]
         far, near = (np.pad(each, wide, mode="edge") for each in (disparity, inverse))
         settings = self.painter.settings
         motions = motions_of(made) if settings.borrows else None
