@@ -172,9 +172,10 @@ def generator_row() -> Row:
         frames = codec.decode(generate(network, given, case.latents)[0].transpose(0, 1))
         pictures = [np.rint(frame.permute(1, 2, 0).numpy() * 255).astype(np.uint8) for frame in frames]
         after.append(photo(contact_sheet(pictures, 4), name))
-    before = photo(
-        contact_sheet([case.seen.canonical[0], *case.seen.image], 5), "The person's picture; the true frames"
-    )
+    canonical, width = case.seen.canonical[0], case.seen.image.shape[2]
+    side = (width - canonical.shape[1]) // 2
+    person = np.pad(canonical, [(0, 0), (side, width - canonical.shape[1] - side), (0, 0)], constant_values=255)
+    before = photo(contact_sheet([person, *case.seen.image], 5), "The person's picture; the true frames")
     caption = "The generator that ships with the package: 8 million parameters, 12 steps, on a CPU."
     return Row("The generator", caption, before, after, "python examples/07_generate.py")
 

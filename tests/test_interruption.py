@@ -120,6 +120,16 @@ def killed(clip: Path, tmp_path_factory: Any) -> Path:
     return folder
 
 
+def test_without_resume_a_killed_run_is_neither_thrown_away_nor_gone_on_with(
+    killed: Path, clip: Path, config: Any
+) -> None:
+    target = killed / "frame-24.mp4"
+    kept = sorted(path.name for path in (killed / ".frame-24.mp4.work").iterdir())
+    with pytest.raises(UsageError, match=r"unfinished run .* --resume .* --overwrite"):
+        stereo(clip, target, config, run=StereoRun(piece_frames=PIECE))
+    assert sorted(path.name for path in (killed / ".frame-24.mp4.work").iterdir()) == kept
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_run_goes_on(point: str, killed: Path, clip: Path, whole: Path, config: Any) -> None:
     """Row 41: the same frames at the same times as an uninterrupted run."""
@@ -134,7 +144,9 @@ def test_a_killed_run_goes_on(point: str, killed: Path, clip: Path, whole: Path,
     assert not list(killed.glob(f".{point}.mp4*"))
 
 
-def test_without_resume_a_killed_run_starts_anew(killed: Path, clip: Path, config: Any, tmp_path: Path) -> None:
+def test_what_is_left_of_nothing_finished_is_cleared_away(
+    killed: Path, clip: Path, config: Any, tmp_path: Path
+) -> None:
     target = tmp_path / "out.mp4"
     work = tmp_path / ".out.mp4.work"
     work.mkdir()

@@ -1,6 +1,7 @@
 """Painting a frame matrix: what is known stays, and the laws of s2vg.md 6 (10, 12, 13, 18, 19, 20)."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -224,9 +225,31 @@ def test_rectangles_hold_every_hole_with_its_margin() -> None:
             assert rows.stop - rows.start >= 64
             assert columns.stop - columns.start >= 64
             assert rows.stop == 270 or (rows.stop - rows.start) % grid == 0
+            assert columns.stop == 500 or (columns.stop - columns.start) % grid == 0
             cover[rows, columns] = True
         assert cover[cv2.dilate(holes.view(np.uint8), np.ones((33, 33), np.uint8)) > 0].all()
     assert rectangles(np.zeros((20, 20), bool), margin=4, least=8, grid=4) == []
+
+
+def test_no_opening_is_cut_or_painted_twice() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        holes = np.zeros((320, 560), bool)
+        for y, x, high, wide in zip(*rng.integers(0, (300, 540, 90, 60), (6, 4)).T, strict=True):
+            holes[y : y + high + 1, x : x + wide + 1] = True
+        painted = np.zeros(holes.shape, int)
+        for rows, columns in rectangles(holes, margin=32, least=64, grid=16):
+            painted[rows, columns] += 1
+        assert (painted[holes] == 1).all()
+
+
+def test_many_specks_are_told_apart_by_few_boxes_soon() -> None:
+    holes = np.zeros((1080, 1920), bool)
+    holes[20:500:36, 20:900:36] = True
+    start = time.process_time()
+    found = rectangles(holes, margin=32, least=64, grid=16)
+    assert time.process_time() - start < 1
+    assert sum((a.stop - a.start) * (b.stop - b.start) for a, b in found) < 0.5 * holes.size
 
 
 def test_rectangles_are_fewer_pixels_than_the_picture_where_holes_are_apart() -> None:

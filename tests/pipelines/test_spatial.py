@@ -168,9 +168,19 @@ def test_a_stopped_run_goes_on_after_its_last_window(
     assert (again.frames, again.views, prior.calls) == (FRAMES, 3, 1)
     with pytest.raises(UsageError, match="made with other options"):
         spatial(clip, tmp_path / "out", replace(options, spatial=replace(options.spatial, width=64)), resume=True)
-    (tmp_path / "out" / "spatial.json").write_text("[]")
-    with pytest.raises(DamagedMediaError, match="cannot be read"):
-        spatial(clip, tmp_path / "out", options, resume=True)
+    note = tmp_path / "out" / "spatial.json"
+    for changed in ({"version": "0"}, {"models": {}}, {"depth": None}):
+        kept = note.read_text()
+        note.write_text(json.dumps({**json.loads(kept), **changed}))
+        with pytest.raises(UsageError, match="made with other options"):
+            spatial(clip, tmp_path / "out", options, resume=True)
+        note.write_text(kept)
+    infinite = kept.replace(f'"frames": {FRAMES}', '"frames": Infinity')
+    for text in ("[]", "[" * 100_000, infinite, kept.replace('"psnr"', '"other"')):
+        note.write_text(text)
+        with pytest.raises(DamagedMediaError, match="cannot be read"):
+            spatial(clip, tmp_path / "out", options, resume=True)
+    assert spatial(clip, tmp_path / "out", options, resume=True, overwrite=True).figures["psnr"] > 15
     assert (tmp_path / "whole" / SCENE).read_bytes() == (tmp_path / "out" / SCENE).read_bytes()
     told = json.loads((tmp_path / "whole" / "spatial.json").read_text())
     assert (told["models"]["prior"], told["models"]["prior_licence"]) == ("scene-s", "Apache-2.0")

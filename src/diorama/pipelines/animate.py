@@ -88,7 +88,7 @@ def animate(
     """
     began, progress = time.perf_counter(), progress or Silent()
     target = _target(scene, output, config, overwrite=overwrite, resume=resume)
-    scene = scene_of(scene, target.path, resume=resume, overwrite=overwrite, progress=progress)
+    scene = scene_of(scene, target.path, resume=resume, anew=overwrite, progress=progress)
     actors = [] if is_still(scene) else read_actors(scene, verify=False)
     roles = config.roles([actor.name for actor in actors] or [NAME])
     inputs = [*([] if is_color(str(scene)) else [scene]), *(path_of(who) for who in roles.values())]

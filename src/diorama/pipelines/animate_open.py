@@ -30,12 +30,13 @@ def scene_of(
     output: str | Path,
     *,
     resume: bool = False,
-    overwrite: bool = False,
+    anew: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """The scene's folder: as given, or, of a clip, ``<output>_scene``, where the clip is taken apart if it was not yet.
 
-    Pictures and colours are scenes of their own, and come back as they are.
+    Pictures and colours are scenes of their own, and come back as they are. `resume` goes on where that was stopped,
+    `anew` throws away what is unfinished.
 
     Raises:
         DioramaError: see `decompose`.
@@ -53,7 +54,7 @@ def scene_of(
         if made is None or Input.of(clip) not in made.inputs:
             raise UsageError("it is the scene of another clip", folder, "name another output, or remove the folder")
     else:
-        decompose(clip, folder, resume=resume, overwrite=overwrite, progress=progress)
+        decompose(clip, folder, resume=resume, overwrite=anew, progress=progress)
     return folder
 
 

@@ -6,7 +6,6 @@ a body is fitted to everybody. What a stage has finished is kept beside the outp
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -158,14 +157,14 @@ class _Run:
         """Do it all."""
         for note in self.opened.notes:
             self.progress.note(note)
-        work = WorkFolder(self.target, self._identity(), resume=resume, anew=overwrite).path
+        work = WorkFolder(self.target, self._identity(), resume=resume, anew=overwrite)
         try:
-            shown = self._layers(work, self._actors(work))
+            shown = self._layers(work.path, self._actors(work.path))
         except BaseException as error:
             if not isinstance(error, KeyboardInterrupt | LimitError | OutOfMemoryError):  # a rerun would fail again
-                shutil.rmtree(work, ignore_errors=True)
+                work.remove()
             raise
-        shutil.rmtree(work, ignore_errors=True)
+        work.remove()
         return DecomposeResult(self.target, len(self.video), shown, dict(self.timings.seconds))
 
     def _identity(self) -> str:

@@ -39,6 +39,7 @@ class StereoRun:
     Attributes:
         overwrite: replace existing outputs.
         resume: go on with an unfinished run.
+        anew: throw away an unfinished run without asking, as where nothing could go on with it.
         report: write the HTML page beside the output.
         piece_frames: frames between two resumable points.
         samples: folder that keeps a few moments of the film (`SampleFolder`); None where only the report needs them.
@@ -46,6 +47,7 @@ class StereoRun:
 
     overwrite: bool = False
     resume: bool = False
+    anew: bool = False
     report: bool = False
     piece_frames: int = PIECE_FRAMES
     samples: Path | None = None
@@ -95,7 +97,8 @@ class Job:
         if self.target.still and len(self.plan) != 1:
             what = f"{len(self.plan)} frames do not fit into one image"
             raise UsageError(what, self.target.path, "name a video as output")
-        work = WorkFolder(self.target.path, self.fingerprint(), resume=self.target.resume, anew=self.target.overwrite)
+        anew = self.run_options.anew or self.target.overwrite
+        work = WorkFolder(self.target.path, self.fingerprint(), resume=self.target.resume, anew=anew)
         try:
             ending = self._still(work) if self.target.still else self._film(work)
         except BaseException as error:

@@ -70,17 +70,17 @@ class Painter:
             ModelError: the prior gives numbers that are not finite.
             OutOfMemoryError: one video alone does not fit.
         """
-        out, done = pictures.copy(), known.copy()
+        out = pictures.copy()
+        if known.all():
+            return out
         for rows, columns in self._pieces(known):
             place = (slice(None), slice(None), rows, columns)
-            piece, sure = out[place].copy(), done[place].copy()
-            if sure.all():
-                continue
+            piece, sure = pictures[place], known[place]
             corner = (rows.start, columns.start)
             made = self._painted(piece, sure, source, numbers, corner)
             if self.prior.reads_guess:
                 made = _setting_in(piece, made, sure)
-            out[place], done[place] = np.where(sure[..., None], piece, made), True
+            out[place] = np.where(sure[..., None], out[place], made)
         return out
 
     def _pieces(self, known: Known) -> list[tuple[slice, slice]]:

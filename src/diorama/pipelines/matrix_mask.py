@@ -9,6 +9,8 @@ ERODED = 3
 """Side of the square by which the released code shrinks what is known."""
 SURE = 0.7
 """Share of a latent position's pixels that must be known."""
+MOST_BOXES = 64
+"""Openings that are told apart; where there are more, those farther from each other count as one."""
 Known = Bool[np.ndarray, "t h w"]
 
 
@@ -67,7 +69,8 @@ def rectangles(
 ) -> list[tuple[slice, slice]]:
     """Rectangles that hold all open pixels with a margin around them; the whole picture where they fill it.
 
-    Boxes around openings are joined as long as one costs less to paint than two; those that are left may overlap.
+    Boxes around openings are joined as long as one costs less to paint than two. Those that are left may overlap where
+    nothing is open: each open pixel lies in one of them, each opening whole.
 
     Args:
         margin: pixels around each opening.
@@ -78,15 +81,21 @@ def rectangles(
     height, width = open_.shape
     if not open_.any():
         return []
-    reach = min(grid, margin)
-    near = cv2.dilate(open_.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(near)
+    everything = [(slice(0, height), slice(0, width))]
+    reach, stats = grid // 2, np.empty((MOST_BOXES + 2, 5), int)
+    while len(stats) > MOST_BOXES + 1:
+        reach *= 2
+        near = cv2.dilate(open_.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        if near.mean() > whole:
+            return everything
+        _, _, stats, _ = cv2.connectedComponentsWithStats(near)
     left, top, wide, high = stats[1:, :4].T
-    rows = _sides(top, top + high, margin - reach, (grid, least, height))
-    columns = _sides(left, left + wide, margin - reach, (grid, least, width))
-    boxes = _joined(np.stack([*rows, *columns], axis=1), least * least)
+    more = max(margin - reach, 0)
+    rows = _sides(top, top + high, more, (grid, least, height))
+    columns = _sides(left, left + wide, more, (grid, least, width))
+    boxes = _parted(_joined(np.stack([*rows, *columns], axis=1), least * least), open_)
     if _areas(boxes).sum() > whole * height * width:
-        return [(slice(0, height), slice(0, width))]
+        return everything
     return [(slice(a, b), slice(c, d)) for a, b, c, d in boxes.tolist()]
 
 
@@ -112,6 +121,17 @@ def _joined(boxes: Int[np.ndarray, "n 4"], own: int) -> Int[np.ndarray, "m 4"]:
         if saved[a, b] < 0:
             break
         boxes = np.concatenate([np.delete(boxes, [a, b], axis=0), join[a, b][None]])
+    return boxes
+
+
+def _parted(boxes: Int[np.ndarray, "n 4"], open_: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "m 4"]:
+    """Boxes that share open pixels made one, so that none is painted twice and no opening is cut."""
+    for a in range(len(boxes)):
+        for b in range(a + 1, len(boxes)):
+            low, high = np.maximum(boxes[a], boxes[b]), np.minimum(boxes[a], boxes[b])
+            if open_[low[0] : max(high[1], 0), low[2] : max(high[3], 0)].any():
+                join = np.where([True, False] * 2, high, low)
+                return _parted(np.concatenate([np.delete(boxes, [a, b], axis=0), join[None]]), open_)
     return boxes
 
 

@@ -61,7 +61,7 @@ def _stereo(order: Order) -> Reproduced:
     if not order.inputs:
         raise UsageError("a recipe without an input", "recipe", "it needs the clip it was made from")
     source = next(iter(order.inputs.values()))
-    config, run = config_of(StereoConfig, order.options), StereoRun(overwrite=order.overwrite)
+    config, run = config_of(StereoConfig, order.options), StereoRun(overwrite=order.overwrite, anew=True)
     made = stereo(source, order.target, config, run=run, progress=order.progress)
     return Reproduced(made.files, made.frames, made.seconds, made.extras, made.notes)
 

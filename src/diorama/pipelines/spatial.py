@@ -42,6 +42,8 @@ from diorama.pipelines.work import WorkFolder
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
 MOST_FPS = 60.0
+FIGURES = {"gaussians", "psnr", "depth_error"}
+"""Figures that every fit has."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def spatial(
     clip, depth = options.clip, options.depth.path
     opened = open_media(source, ReadOptions(None, clip.tolerant, clip.deinterlace, clip.limits))
     inputs = [opened.path, *([depth] if depth else [])]
-    if resume and (made := _finished(local_path(output), options, opened.path)):
+    if resume and not overwrite and (made := _finished(local_path(output), options, opened.path)):
         told.note("already complete, nothing to do")
         return replace(made, notes=tuple(told.notes))
     target = folder_to_make(output, inputs, kind="a spatial scene", mark=NAME, overwrite=overwrite)
@@ -236,15 +238,24 @@ class _Run:
             (folder / "page.html").write_text(page, encoding="utf-8")
         told = {
             "diorama_spatial": 1,
-            "version": diorama.__version__,
+            **_made_of(self.options, self.opened.path),
             "frames": len(shot.frames),
             "views": len(rig.cameras),
-            "options": _told(self.options),
-            "models": painting_of(self.options.generative) if config.engine == "generative" else {},
-            "input": asdict(Input.of(self.opened.path)),
             "figures": figures,
         }
         (folder / NAME).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _made_of(options: SpatialOptions, source: Path) -> dict[str, object]:
+    """What a scene comes of, as its folder tells it: equal for equal scenes."""
+    depth = options.depth.path
+    return {
+        "version": diorama.__version__,
+        "options": _told(options),
+        "models": painting_of(options.generative) if options.spatial.engine == "generative" else {},
+        "input": asdict(Input.of(source)),
+        "depth": None if depth is None else asdict(Input.of(depth)),
+    }
 
 
 def _told(options: SpatialOptions) -> dict[str, object]:
@@ -264,18 +275,19 @@ def _finished(folder: Path, options: SpatialOptions, source: Path) -> SpatialRes
     Raises:
         UsageError: it was made of another clip, or by other options.
     """
-    if WorkFolder.waits(folder) or not (folder / NAME).is_file():
+    if WorkFolder.waits(folder) or not all((folder / name).is_file() for name in (NAME, SCENE)):
         return None
-    asked = {"version": diorama.__version__, "options": _told(options), "input": asdict(Input.of(source))}
     try:
         told = json.loads((folder / NAME).read_text())
-        same = all(told[name] == value for name, value in json.loads(json.dumps(asked)).items())
-        frames, views, figures = int(told["frames"]), int(told["views"]), dict(told["figures"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if all(told.get(name) == value for name, value in json.loads(json.dumps(_made_of(options, source))).items()):
+            figures = dict(told["figures"])
+            if not set(figures) >= FIGURES or not all(isinstance(value, int | float) for value in figures.values()):
+                raise ValueError(figures)
+            return SpatialResult(folder, folder / SCENE, int(told["frames"]), int(told["views"]), 0.0, figures)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedMediaError("it cannot be read", folder / NAME, "make it again with --overwrite") from error
-    if not same:
-        raise UsageError("the finished scene was made with other options", folder, "--overwrite makes it anew")
-    return SpatialResult(folder, folder / SCENE, frames, views, 0.0, figures)
+    what = "the finished scene was made with other options, of another clip, or by another version"
+    raise UsageError(what, folder, "--overwrite makes it anew")
 
 
 def _path(rig: Rig) -> Cameras:

@@ -66,7 +66,7 @@ class WorkFolder:
         target: the output.
         identity: of the run: what it reads and its options.
         resume: go on with what is there.
-        anew: throw it away, also where it is of this very run.
+        anew: without `resume`: throw it away, also where it is of this very run.
 
     Raises:
         UsageError: it belongs to a run with other options, and `resume` is asked for; or to this run, and neither
@@ -76,7 +76,7 @@ class WorkFolder:
     def __init__(self, target: Path, identity: str, *, resume: bool, anew: bool = False) -> None:
         self.path = hidden_sibling(target, "work")
         known = self._identity()
-        if known == identity and not (resume or anew) and len(list(self.path.iterdir())) > 1:
+        if known == identity and not (resume or anew) and self._holds_work():
             fix = "--resume goes on with it, --overwrite starts anew"
             raise UsageError("an unfinished run of this very command waits", target, fix)
         if resume and known is not None and known != identity:
@@ -94,6 +94,11 @@ class WorkFolder:
     def waits(cls, target: Path) -> bool:
         """Whether an unfinished run of `target` waits to go on."""
         return (hidden_sibling(target, "work") / "job.json").is_file()
+
+    def _holds_work(self) -> bool:
+        """Whether anything is finished: a piece that is recorded, a window, a stage."""
+        files = (path for path in self.path.rglob("*") if path.is_file())
+        return any(path.name != "job.json" and path.suffix != ".mkv" for path in files)
 
     def _identity(self) -> str | None:
         try:

@@ -61,8 +61,9 @@ const Camera = (() => {
     /** Turning by hand gets heavier the farther it leads from where cameras stood; keys go anywhere. */
     function heavy(turn, from, between) {
       const seen = Math.max(HEAVY * Math.atan2(between / 2, depth), SEEN);
-      if (!fitted || turn * from < 0) return turn;
-      return Math.sign(turn) * seen * Math.log1p(Math.abs(turn) / seen * Math.exp(-Math.abs(from) / seen));
+      if (!fitted || Math.abs(from) > 30 * seen) return turn; // so far only keys lead
+      const pulled = Math.sign(from) * seen * Math.expm1(Math.abs(from) / seen) + turn; // the way back is the way there
+      return Math.sign(pulled) * seen * Math.log1p(Math.abs(pulled) / seen) - from;
     }
 
     canvas.addEventListener("pointerdown", (event) => {
