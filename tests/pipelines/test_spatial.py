@@ -176,7 +176,7 @@ def test_a_stopped_run_goes_on_after_its_last_window(
             spatial(clip, tmp_path / "out", options, resume=True)
         note.write_text(kept)
     infinite = kept.replace(f'"frames": {FRAMES}', '"frames": Infinity')
-    for text in ("[]", "[" * 100_000, infinite, kept.replace('"psnr"', '"other"')):
+    for text in ("[]", "[" * 100_000, infinite, kept.replace('"psnr"', '"other"'), "", kept + " " * (1 << 20)):
         note.write_text(text)
         with pytest.raises(DamagedMediaError, match="cannot be read"):
             spatial(clip, tmp_path / "out", options, resume=True)

@@ -55,6 +55,6 @@ class SpatialCommand:
 def _in_words(figures: dict[str, float | int]) -> str:
     """What a fit came to, for people."""
     return (
-        f"{figures['gaussians']:,} Gaussians; they agree with the frames to {figures['psnr']:.1f} dB "
-        f"(above 30 is good), their depth to {figures['depth_error']:.1%}"
+        f"{figures['gaussians']:,} Gaussians; they agree with the frames to {figures['psnr']:.1f} dB, "
+        f"their depth to {figures['depth_error']:.1%}"
     )

@@ -103,7 +103,7 @@ def animate(
             else:
                 stage, frames = run.stage, run.frames
             recipe = _recipe(config, roles, inputs, str(scene))
-            count = Film(stage, frames, target, config.encoding, recipe, progress).make(resume=resume)
+            count = Film(stage, frames, target, config.encoding, recipe, progress).make()
         except KeyboardInterrupt as stop:
             fix = "run the same command with --resume to go on where it stopped"
             raise InterruptedRunError("stopped", target.path, fix) from stop

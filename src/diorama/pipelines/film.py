@@ -63,25 +63,24 @@ class Film:
     recipe: Recipe
     progress: Progress
 
-    def make(self, *, resume: bool, anew: bool = False) -> int:
-        """Make it; returns the number of frames. A finished film is left alone under ``resume``.
+    def make(self, *, anew: bool = False) -> int:
+        """Make it; returns the number of frames. A finished film is left alone where the target says to resume.
 
         Args:
-            resume: go on with an unfinished run.
-            anew: throw one away, as where the output is replaced.
+            anew: throw an unfinished run away, as where the output is replaced.
 
         Raises:
             UsageError: it was begun or finished with other options, or is unfinished and nothing says what to do.
             DioramaError: whatever `frames` raises; nothing appears under the film's name.
         """
         count, suffix = len(self.stage.source), self.target.path.suffix.lower()
-        if resume and already_done(self.target):
+        if self.target.resume and already_done(self.target):
             if read_recipe(self.target.files[0]).identity != self.recipe.identity:
                 raise UsageError("the finished film was made with other options", self.target.path, "--overwrite")
             self.progress.note("already complete, nothing to do")
             return count
         identity = hashlib.blake2b(_text(self.recipe).encode()).hexdigest()
-        work = WorkFolder(self.target.path, identity, resume=resume, anew=anew or self.target.overwrite)
+        work = WorkFolder(self.target.path, identity, resume=self.target.resume, anew=anew or self.target.overwrite)
         try:
             pieces = self._pieces(work, self.encoding.resolved(suffix, self.stage.source.bits))
         except BaseException as error:

@@ -242,7 +242,7 @@ def _write(made: Made, target: Target, config: GenerateConfig, recipe: Recipe, p
     stage = Stage(LayeredVideo((Layer("scene", video),)), OpenedVideo(video, target.path))
     try:
         film = Film(stage, lambda _: iter(video), target, config.encoding, recipe, progress)
-        return film.make(resume=False, anew=True)
+        return film.make(anew=True)
     except BaseException:
         shutil.rmtree(hidden_sibling(target.path, "work"), ignore_errors=True)  # a clip is not gone on with
         raise

@@ -80,7 +80,7 @@ class Painter:
             made = self._painted(piece, sure, source, numbers, corner)
             if self.prior.reads_guess:
                 made = _setting_in(piece, made, sure)
-            out[place] = np.where(sure[..., None], out[place], made)
+            out[place] = np.where(sure[..., None], piece, made)
         return out
 
     def _pieces(self, known: Known) -> list[tuple[slice, slice]]:

@@ -82,13 +82,13 @@ def rectangles(
     if not open_.any():
         return []
     everything = [(slice(0, height), slice(0, width))]
-    reach, stats = grid // 2, np.empty((MOST_BOXES + 2, 5), int)
-    while len(stats) > MOST_BOXES + 1:
-        reach *= 2
+    for reach in (grid << n for n in range(max(height, width).bit_length())):
         near = cv2.dilate(open_.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
         if near.mean() > whole:
             return everything
-        _, _, stats, _ = cv2.connectedComponentsWithStats(near)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(near)
+        if count <= MOST_BOXES + 1:
+            break
     left, top, wide, high = stats[1:, :4].T
     more = max(margin - reach, 0)
     rows = _sides(top, top + high, more, (grid, least, height))

@@ -80,7 +80,7 @@ def person(
             if target.still:
                 count = _sheet(run, target, config, recipe, told)
             else:
-                count = Film(run.stage, frames, target, config.encoding, recipe, told).make(resume=resume)
+                count = Film(run.stage, frames, target, config.encoding, recipe, told).make()
         except KeyboardInterrupt as stop:
             fix = "run the same command with --resume to go on where it stopped"
             raise InterruptedRunError("stopped", target.path, fix) from stop

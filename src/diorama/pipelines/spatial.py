@@ -42,6 +42,8 @@ from diorama.pipelines.work import WorkFolder
 NAME = "spatial.json"
 """By which a folder of this kind is known."""
 MOST_FPS = 60.0
+MOST_BYTES = 1 << 20
+"""Of what a folder tells about its scene."""
 FIGURES = {"gaussians", "psnr", "depth_error"}
 """Figures that every fit has."""
 
@@ -273,13 +275,17 @@ def _finished(folder: Path, options: SpatialOptions, source: Path) -> SpatialRes
     """What a former run has made of the same clip by the same options; None: nothing, or not all of it.
 
     Raises:
-        UsageError: it was made of another clip, or by other options.
+        UsageError: it was made of another clip, by other options, or by another version.
+        DamagedMediaError: what the folder tells cannot be read.
     """
     if WorkFolder.waits(folder) or not all((folder / name).is_file() for name in (NAME, SCENE)):
         return None
+    asked = json.loads(json.dumps(_made_of(options, source)))
     try:
+        if (folder / NAME).stat().st_size > MOST_BYTES:
+            raise ValueError(NAME)
         told = json.loads((folder / NAME).read_text())
-        if all(told.get(name) == value for name, value in json.loads(json.dumps(_made_of(options, source))).items()):
+        if all(told.get(name) == value for name, value in asked.items()):
             figures = dict(told["figures"])
             if not set(figures) >= FIGURES or not all(isinstance(value, int | float) for value in figures.values()):
                 raise ValueError(figures)

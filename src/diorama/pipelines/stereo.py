@@ -77,7 +77,8 @@ def stereo(
         try:
             done = job.run()
         except KeyboardInterrupt as stop:
-            fix = "run the same command with --resume to go on where it stopped" if job.can_go_on() else ""
+            going_on = job.can_go_on() and not run.anew
+            fix = "run the same command with --resume to go on where it stopped" if going_on else "run it again"
             raise InterruptedRunError("stopped", target.path, fix) from stop
     return StereoResult(
         target.files, done.frames, time.perf_counter() - began, done.comfort, done.extras, tuple(job.notes)

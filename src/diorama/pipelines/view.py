@@ -110,7 +110,7 @@ def _whole(path: Path) -> bytes:
 def _poster(path: Path) -> bytes:
     """What the page shows until the scene is there: the picture that `diorama spatial` puts beside it."""
     beside = path.parent / POSTER
-    if not path.name.endswith(ENDING) or not beside.is_file() or beside.stat().st_size > POSTER_BYTES:
+    if path.name != SCENE or not beside.is_file() or beside.stat().st_size > POSTER_BYTES:
         return b""
     data = beside.read_bytes()
     return data if data.startswith(tuple(PICTURES)) else b""
